@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# This file is private to the collection: it may change in any release.
+"""Key and certificates as people have them, brought into the one form Postfix advises: key, leaf, intermediates.
+
+Source: RFC 7468; postconf(5) smtpd_tls_chain_files.
+"""
+from __future__ import annotations
+
+import hashlib
+import re
+import ssl
+from dataclasses import dataclass
+
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._error import PostfixTlsError
+
+_BLOCK = re.compile(r"-----BEGIN (?P<label>[A-Z0-9 ]+)-----\n.*?\n-----END (?P=label)-----\n", re.DOTALL)
+_KEYS = ("PRIVATE KEY", "RSA PRIVATE KEY", "EC PRIVATE KEY")
+_MOST = 1 << 20  # bytes: a chain with a dozen certificates has a fiftieth of that
+
+
+@dataclass(frozen=True)
+class Chain:
+    """name: what the user calls it. key: one PEM block. certificates: PEM blocks, leaf first."""
+
+    name: str
+    key: str
+    certificates: tuple
+
+    def text(self) -> str:
+        return self.key + "".join(self.certificates)
+
+    @property
+    def leaf_sha256(self) -> str:
+        return digest(self.certificates[0])
+
+
+def chain(name: str, key: str, certificates: str) -> Chain:
+    """From the texts of a key file and a chain file (they may be one file). Raises PostfixTlsError, never with key text."""
+    item = "chain %s" % name
+    keys = [block for label, block in _blocks(item, key) if label in _KEYS]
+    chain_blocks = [block for label, block in _blocks(item, certificates) if label == "CERTIFICATE"]
+    labels = sorted({label for label, _block in _blocks(item, key)})
+    if "ENCRYPTED PRIVATE KEY" in labels or any("Proc-Type: 4,ENCRYPTED" in block for block in keys):
+        raise PostfixTlsError(
+            item, None, "its key has a passphrase, and Postfix can't ask for it",
+            "Write it without: openssl pkey -in KEY -out NEW.",
+        )
+    if len(keys) != 1:
+        raise PostfixTlsError(
+            item, None, "one PEM private key was expected, found %d (blocks: %s)" % (len(keys), ", ".join(labels) or "none"),
+            "Name the file that holds the key, and only that.",
+        )
+    if not chain_blocks:
+        raise PostfixTlsError(
+            item, None, "no PEM certificate was found", "Name the file that holds the leaf and its intermediates (fullchain.pem).",
+        )
+    return Chain(name, keys[0], tuple(chain_blocks))
+
+
+def leaf_digests(text: str) -> list:
+    """sha256 of the first certificate in a file Postfix serves from; empty where there is none."""
+    found = [block for label, block in _blocks("chain", text) if label == "CERTIFICATE"]
+    return [digest(found[0])] if found else []
+
+
+def digest(certificate: str) -> str:
+    """sha256 over a PEM certificate's DER, in hex."""
+    try:
+        return hashlib.sha256(ssl.PEM_cert_to_DER_cert(certificate)).hexdigest()
+    except ValueError:
+        raise PostfixTlsError("certificate", None, "its PEM block is damaged", "Copy the file again.") from None
+
+
+def _blocks(item: str, text: str) -> list:
+    """(label, block) pairs, with unix line ends; whatever stands around them is left behind."""
+    if len(text) > _MOST:
+        raise PostfixTlsError(item, "%d bytes" % len(text), "that is no key or chain", "Name the right file.")
+    lines = [line.rstrip() for line in text.replace("\r\n", "\n").replace("\r", "\n").splitlines()]
+    plain = "\n".join(lines) + "\n"
+    return [(match.group("label"), match.group(0)) for match in _BLOCK.finditer(plain)]

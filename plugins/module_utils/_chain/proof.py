@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# This file is private to the collection: it may change in any release.
+"""A chain proven before it is installed, by the handshake a peer would make, in memory.
+
+OpenSSL itself judges: key against leaf, path to a trust anchor, validity, names. No library beside Python's is needed,
+so a bare mail host can do it.
+"""
+from __future__ import annotations
+
+import os
+import ssl
+import tempfile
+from contextlib import contextmanager
+from typing import Iterator
+
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._chain.pem import Chain
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._error import PostfixTlsError
+
+#: X509_V_ERR_* of openssl-verify(1) -> what it means to a postmaster
+_REASONS = {
+    9: ("it is not valid yet", "Check this host's clock, or wait until its first day."),
+    10: ("it has expired", "Renew it."),
+    18: ("it is self-signed", ""),
+    19: ("it ends in a root this host does not trust", "Set ca_file to that root, or install it in the system store."),
+    20: ("an intermediate is missing, or this host does not trust its issuer",
+         "Name the full chain (fullchain.pem); for a CA of your own set ca_file to its root."),
+    21: ("an intermediate is missing, or this host does not trust its issuer",
+         "Name the full chain (fullchain.pem); for a CA of your own set ca_file to its root."),
+    26: ("it is not meant for servers (extendedKeyUsage)", "Have it issued with serverAuth."),
+    62: ("it does not cover that name", "Have it issued for that name, or name what it covers."),
+}
+_STRICT = 0x20  # X509_V_FLAG_X509_STRICT, on by default since Python 3.13; mail servers do not ask for it
+_PARTIAL_CHAIN = 0x80000  # X509_V_FLAG_PARTIAL_CHAIN, a name in ssl since Python 3.10
+
+
+def prove(chain: Chain, names: list, ca_file: str | None) -> bool:
+    """Whether peers will trust it: True, or False for a self-signed one, which is proven against itself.
+
+    names: what peers may look for in it. ca_file: trust anchors; None for the system store.
+    Raises PostfixTlsError for everything a peer would stumble over.
+    """
+    item = "chain %s" % chain.name
+    if ca_file and not os.path.isfile(ca_file):
+        raise PostfixTlsError("ca_file", ca_file, "there is no such file on this host", "Name the root's PEM file on the host.")
+    server = _server(item, chain)
+    error = _handshake(server, _client(item, ca_file), None)
+    trusted = error is None or error.verify_code != 18
+    if error is not None and trusted:
+        raise _refusal(item, "", error)
+    anchor = _client(item, ca_file)
+    if not trusted:
+        anchor = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        anchor.load_verify_locations(cadata=chain.certificates[0])
+        anchor.verify_flags |= _PARTIAL_CHAIN
+    for name in names:
+        error = _handshake(server, anchor, name)
+        if error is not None:
+            raise _refusal(item, name, error)
+    return trusted
+
+
+def _refusal(item: str, name: str, error: ssl.SSLCertVerificationError) -> PostfixTlsError:
+    reason, remedy = _REASONS.get(error.verify_code, (error.verify_message, "Have it issued anew."))
+    return PostfixTlsError(item, name, reason, remedy)
+
+
+def _server(item: str, chain: Chain) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    with _in_memory(chain.text()) as path:
+        try:
+            context.load_cert_chain(path, password=lambda: "")
+        except (ssl.SSLError, OSError, ValueError) as error:
+            reason = getattr(error, "reason", None) or str(error)
+            if "VALUES_MISMATCH" in reason:
+                raise PostfixTlsError(
+                    item, None, "the key does not belong to the first certificate",
+                    "Name the key the certificate was issued for; the leaf comes before the intermediates.",
+                ) from None
+            raise PostfixTlsError(
+                item, None, "OpenSSL does not take it (%s)" % reason.replace("_", " ").lower(), "Copy key and chain again, or renew them.",
+            ) from None
+    return context
+
+
+def _client(item: str, ca_file: str | None) -> ssl.SSLContext:
+    try:
+        context = ssl.create_default_context(cafile=ca_file)
+    except (ssl.SSLError, OSError) as error:
+        raise PostfixTlsError("ca_file", ca_file, "it holds no certificate (%s)" % error, "Name a PEM file with the root of %s." % item) from None
+    context.verify_flags &= ~_STRICT
+    return context
+
+
+def _handshake(server: ssl.SSLContext, client: ssl.SSLContext, name: str | None) -> ssl.SSLCertVerificationError | None:
+    """One TLS handshake between two contexts, without a socket; what the client holds against the certificate, or None."""
+    to_client, to_server = ssl.MemoryBIO(), ssl.MemoryBIO()
+    client.check_hostname = name is not None
+    ends = [
+        client.wrap_bio(to_client, to_server, server_hostname=name),
+        server.wrap_bio(to_server, to_client, server_side=True),
+    ]
+    for _flight in range(10):
+        for end in list(ends):
+            try:
+                end.do_handshake()
+                ends.remove(end)
+            except ssl.SSLWantReadError:
+                continue
+            except ssl.SSLCertVerificationError as error:
+                return error
+            except ssl.SSLError as error:
+                raise PostfixTlsError(
+                    "chain", None, "no peer could finish a handshake with it (%s)" % error.reason, "Have it issued anew.",
+                ) from None
+        if not ends:
+            return None
+    raise PostfixTlsError("chain", None, "the handshake in memory did not end", "Report this, with the Python and OpenSSL versions.")
+
+
+@contextmanager
+def _in_memory(text: str) -> Iterator[str]:
+    """A path for OpenSSL to load from; on Linux no disk ever holds the key."""
+    if hasattr(os, "memfd_create"):
+        descriptor = os.memfd_create("chain")
+        path = "/proc/self/fd/%d" % descriptor
+    else:
+        descriptor, path = tempfile.mkstemp()
+    try:
+        os.write(descriptor, text.encode())
+        yield path
+    finally:
+        os.close(descriptor)
+        if not path.startswith("/proc/"):
+            os.unlink(path)

@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# This file is private to the collection: it may change in any release.
+"""Postfix as a running service: check, restart, reload, wait, and what it logged meanwhile."""
+from __future__ import annotations
+
+import os
+import re
+import time
+
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._error import PostfixTlsError
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.instance import Run
+
+DEFAULT_DIRECTORY = "/etc/postfix"
+_TROUBLE = re.compile(r"postfix.*(?:warning|error|fatal|panic):")
+_LOG_FILES = ("/var/log/mail.log", "/var/log/maillog")
+
+
+class Service:
+    """The service manager is found, not configured: systemd where it runs, else the init script, else postfix(1)."""
+
+    def __init__(self, run: Run, directory: str, start_timeout: float) -> None:
+        self._run = run
+        self._directory = directory
+        self._start_timeout = start_timeout
+        self._since = time.time()
+        self._log_sizes: dict[str, int] = {}
+        self._before: int | None = None
+        self._queue: str | None = None
+
+    def check(self) -> None:
+        """C(postfix check): permissions, directories, parameters that do not parse."""
+        status, _out, err = self._run(["postfix", "-c", self._directory, "check"])
+        if status != 0:
+            raise PostfixTlsError("postfix check", None, _first_line(err), "Its own words are above.", log=self.log())
+
+    def make_live(self, action: str) -> None:
+        """action: restart or reload. Returns when the command has, which is before Postfix answers: see wait."""
+        if action == "reload" and self._master() is not None:
+            commands = [["postfix", "-c", self._directory, "reload"]]
+        else:
+            commands = self._restart_commands()
+        self._before = self._master() if action == "restart" else None
+        for command in commands:
+            status, _out, err = self._run(command)
+            if status != 0 and command[-1] != "stop":
+                raise PostfixTlsError(" ".join(command), None, _first_line(err), "Postfix did not come up.", log=self.log())
+
+    def wait(self) -> None:
+        """Until master(8) runs, and after a restart a new one; whether its ports answer is for the proof to see."""
+        deadline = time.monotonic() + self._start_timeout
+        while time.monotonic() < deadline:
+            master = self._master()
+            if master is not None and master != self._before:
+                return
+            time.sleep(0.05)
+        raise PostfixTlsError(
+            "Postfix", None, "it did not come up within %g s" % self._start_timeout, "The log lines say why.", log=self.log(),
+        )
+
+    def mark_log(self) -> None:
+        """From here on, C(log) tells what was logged."""
+        self._since = time.time()
+        self._log_sizes = {path: os.path.getsize(path) for path in _LOG_FILES if os.path.exists(path)}
+
+    def log(self, most: int = 10) -> list:
+        """The last lines since C(mark_log) in which Postfix warns, from mail log files, else from the journal."""
+        lines: list[str] = []
+        for path, size in self._log_sizes.items():
+            try:
+                with open(path, encoding="utf-8", errors="replace") as file:
+                    file.seek(size if os.path.getsize(path) >= size else 0)
+                    lines += file.read(1 << 20).splitlines()
+            except OSError:
+                continue
+        if not lines and os.path.isdir("/run/systemd/system"):
+            _status, out, _err = self._run(
+                ["journalctl", "--quiet", "--no-pager", "--output=short", "--lines=500", "--since=@%d" % self._since],
+            )
+            lines = out.splitlines()
+        told = [line.strip() for line in lines if _TROUBLE.search(line)]
+        return list(dict.fromkeys(told))[-most:]
+
+    def _restart_commands(self) -> list:
+        if self._directory == DEFAULT_DIRECTORY:
+            if os.path.isdir("/run/systemd/system"):
+                return [["systemctl", "restart", "postfix"]]
+            if os.access("/etc/init.d/postfix", os.X_OK):
+                return [["/etc/init.d/postfix", "restart"]]
+        return [["postfix", "-c", self._directory, verb] for verb in ("stop", "start")]
+
+    def _master(self) -> int | None:
+        """The process number of the running master(8); None where none runs."""
+        try:
+            with open(os.path.join(self._queue_directory(), "pid", "master.pid"), encoding="ascii") as file:
+                pid = int(file.read().strip())
+            os.kill(pid, 0)
+        except (OSError, ValueError):
+            return None
+        return pid
+
+    def _queue_directory(self) -> str:
+        if self._queue is None:
+            _status, out, _err = self._run(["postconf", "-c", self._directory, "-h", "queue_directory"])
+            self._queue = out.strip()
+        return self._queue
+
+
+def _first_line(text: str) -> str:
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    for line in lines:
+        if "fatal" in line or "error" in line:
+            return line
+    return lines[0] if lines else "it failed without a word"

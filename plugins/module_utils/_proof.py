@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# This file is private to the collection: it may change in any release.
+"""Proof on the host itself: what Postfix reads back of its configuration, and what its listeners answer to a peer."""
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Callable
+
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._chain import pem
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._error import PostfixTlsError
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._intent import Proposal
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix import parameters, protocol_list
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.instance import Instance, Listener, Run
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.checks import Expectation, judge
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.probe import Look, Target, probe
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._transaction import files
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._transaction.apply import until
+
+
+@dataclass
+class Proof:
+    """read: the instance as it is configured now. ca_file and timeout as in Look (seconds, one listener's dialogue)."""
+
+    read: Callable[[], Instance]
+    run: Run
+    proposal: Proposal
+    ca_file: str | None
+    timeout: float
+
+    def of_files(self) -> None:
+        """What was written, in Postfix's own eyes: C(postconf) for parameters, C(postmap -q) for the policy table."""
+        host = self.read()
+        for name, value in self.proposal.expected.items():
+            seen = host.effective(name)
+            if "$" not in value and not parameters.same(name, seen, value):
+                raise PostfixTlsError(name, value, "Postfix reads %r instead" % seen, "Look for a second definition of it.")
+        if self.proposal.table:
+            status, out, err = self.run(
+                ["postmap", "-c", host.directory, "-q", "-", self.proposal.table], stdin="\n".join(self.proposal.answers) + "\n",
+            )
+            seen_answers = dict(line.split("\t", 1) for line in out.splitlines() if "\t" in line)
+            for destination, policy in self.proposal.answers.items():
+                if seen_answers.get(destination) != policy:
+                    raise PostfixTlsError(
+                        "policy for %s" % destination, policy,
+                        "postmap -q answers %r (status %d) %s" % (seen_answers.get(destination), status, err.strip()),
+                        "Report this, with the entry.",
+                    )
+
+    def on_the_wire(self) -> list:
+        """Every listener probed and judged; results as RV(results) of starttls_verify. Raises PostfixTlsError on a bad one.
+
+        A listener that is not as it should be is looked at again for a moment: Postfix may be just coming up.
+        """
+        listeners = self.read().listeners()
+        results: dict[str, dict] = {}
+
+        def look() -> list:
+            for listener in listeners:
+                if not results.get(listener.service) or _bad(results[listener.service]):
+                    results[listener.service] = self._probe(listener)
+            return [results[listener.service] for listener in listeners]
+
+        seen = until(look, lambda done: not any(_bad(result) for result in done))
+        for result in seen:
+            for finding in _bad(result):
+                raise PostfixTlsError(
+                    "%s:%d" % (result["target"]["host"], result["target"]["port"]), finding["check"],
+                    "observed %s, expected %s" % (finding["observed"], finding["expected"]),
+                    "See %s." % finding["fix"] if finding["fix"] else "See the log.",
+                    results=seen,
+                )
+        return seen
+
+    def observed(self) -> dict:
+        """{service: what a peer sees there}, of the listeners that answer at all."""
+        seen = {}
+        for listener in self.read().listeners():
+            facts = probe(self._target(listener), Look(timeout=self.timeout, ca_file=self.ca_file, versions=()))
+            if facts["reachable"]:
+                tls = facts["tls"] or {}
+                leaf = [certificate["sha256"] for certificate in facts["certificates"][:1]]
+                seen[listener.service] = (facts["smtp"]["starttls"], tls.get("handshake"), tuple(leaf))
+        return seen
+
+    def _target(self, listener: Listener) -> Target:
+        return Target(host=listener.address, port=listener.port, protocol=listener.protocol, server_name=self.proposal.names[0])
+
+    def _probe(self, listener: Listener) -> dict:
+        facts = probe(self._target(listener), Look(timeout=self.timeout, ca_file=self.ca_file))
+        facts["findings"] = judge(facts, self._expectation(listener))
+        return facts
+
+    def _expectation(self, listener: Listener) -> Expectation:
+        """What this listener's own effective parameters promise."""
+        if not listener.encrypts:
+            return Expectation(starttls=False, checks=("reachable", "starttls_offered"))
+        trusted = bool(listener.chain_files) and all(path in self.proposal.trusted for path, _key in listener.chain_files)
+        deployed = [
+            digest for path, _key in listener.chain_files
+            for digest in pem.leaf_digests((files.read(path).content or b"").decode("utf-8", "replace"))
+        ]
+        return Expectation(
+            starttls=True,
+            floor=protocol_list.floor(listener.protocols),
+            trust=trusted,
+            name=trusted,
+            deployed=deployed,
+        )
+
+
+def _bad(result: dict) -> list:
+    return [finding for finding in result["findings"] if finding["verdict"] not in ("pass", "note")]

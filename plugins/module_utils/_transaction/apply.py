@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# This file is private to the collection: it may change in any release.
+"""A plan carried out so that it holds, proven, or nothing changed."""
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import Callable
+
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._error import PostfixTlsError
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._transaction import files
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._transaction.kept import Kept
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._transaction.plan import Plan
+
+
+@dataclass
+class Outcome:
+    """action_taken: none, reload or restart. transaction: id of the kept state before the change, None without one."""
+
+    changed: bool = False
+    action_taken: str = "none"
+    transaction: str | None = None
+    resumed: bool = False
+    results: list = field(default_factory=list)
+
+
+@dataclass
+class Transaction:
+    """Knows files, an action and a proof; of what is proven, nothing.
+
+    action: restart, reload or none. service: check, make_live, wait, mark_log and log of _postfix.service.
+    check: looks at what was written before it is live. prove: returns results, or raises PostfixTlsError.
+    observe: {listener: what a peer sees there now}; what answered before a change has to answer the same when restored.
+    """
+
+    kept: Kept
+    action: str
+    service: object
+    check: Callable[[], None]
+    prove: Callable[[], list]
+    observe: Callable[[], dict]
+    kind: str = "change"
+
+    def carry_out(self, plan: Plan) -> Outcome:
+        """Raises PostfixTlsError, with details C(restored) and C(log), where it does not hold."""
+        resumed = self.kept.pending.exists()
+        self.service.mark_log()
+        if not plan.changes and not resumed:
+            return self._confirm()
+        seen_before = {} if resumed or self.action == "none" else self.observe()
+        self.kept.pending.keep(plan.changes)
+        try:
+            for change in plan.changes:
+                files.write(change.path, change.after)
+            self.service.check()
+            self.check()
+            results = self._live()
+        except PostfixTlsError as error:
+            raise self._restore(error, seen_before) from None
+        taken = self.action
+        return Outcome(True, taken, self.kept.commit(self.kind), resumed, results)
+
+    def _live(self) -> list:
+        if self.action == "none":
+            return []
+        self.service.make_live(self.action)
+        self.service.wait()
+        return self.prove()
+
+    def _confirm(self) -> Outcome:
+        """Nothing to write. Where Postfix does not serve what is written (stopped, never restarted), it is made to."""
+        if self.action == "none":
+            return Outcome()
+        try:
+            return Outcome(results=self.prove())
+        except PostfixTlsError:
+            return Outcome(True, self.action, results=self._live())
+
+    def _restore(self, error: PostfixTlsError, seen_before: dict) -> PostfixTlsError:
+        """Puts back what was kept and makes it live; the error then says what was tried and what is so now."""
+        log = error.details.get("log") or self.service.log()
+        try:
+            paths = []
+            for path, state, _secret in self.kept.pending.states():
+                files.write(path, state)
+                paths.append(path)
+            if self.action != "none":
+                self.service.make_live("restart")
+                self.service.wait()
+                if not self._as_before(seen_before):
+                    raise PostfixTlsError(
+                        "Postfix", None, "it does not answer as it did before the change", "Look at it now.",
+                    )
+        except (PostfixTlsError, OSError) as second:
+            return PostfixTlsError(
+                error.item, error.value, "%s; putting the old state back failed too: %s" % (error.reason, second),
+                "The old files are kept in %s." % self.kept.pending.directory,
+                **dict(error.details, restored=False, log=log),
+            )
+        self.kept.pending.discard()
+        back = "The old state is back%s: %s." % (
+            "" if self.action == "none" else " and Postfix answers with it", ", ".join(sorted(paths)),
+        )
+        logged = " Postfix logged: %s" % " | ".join(log) if log else ""
+        return PostfixTlsError(
+            error.item, error.value, error.reason, "%s %s%s" % (error.remedy, back, logged),
+            **dict(error.details, restored=True, log=log),
+        )
+
+    def _as_before(self, seen_before: dict) -> bool:
+        """Whether every listener that answered before answers the same again, given a moment to come up."""
+        return seen_before.items() <= until(self.observe, lambda seen: seen_before.items() <= seen.items()).items()
+
+
+def until(look: Callable[[], object], good: Callable[[object], bool], tries: int = 20, pause: float = 0.25) -> object:
+    """The first good look, or the last one. 20 looks 0.25 s apart outlast a Postfix that is just coming up."""
+    for left in range(tries, 0, -1):
+        seen = look()
+        if good(seen) or left == 1:
+            return seen
+        time.sleep(pause)
+
+
+def changes_back(generation: object) -> list:
+    """A kept state as changes against what is on disk now."""
+    back = Plan()
+    for path, state, secret in generation.states():
+        back.add(path, files.read(path), state, secret, ("(what is installed now)\n", "(what was there before)\n"))
+    return back.changes

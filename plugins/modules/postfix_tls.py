@@ -1,0 +1,471 @@
+#!/usr/bin/python
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: postfix_tls
+author:
+  - mailsec.postfix_tls maintainers (@mailsec)
+short_description: Change the TLS configuration of Postfix as one transaction
+description:
+  - Carries a whole change of Postfix's TLS configuration to the host in one execution. Either all of it holds, proven by
+    real handshakes, or nothing has changed.
+  - The change is planned first. Every value is judged against the Postfix on this host, rendered for its release and compared
+    with what is there. What check mode and diff mode show is the very plan that a real run carries out.
+  - Then the state before is kept, the files are written (each in one step), C(postfix check) and C(postmap -q) look at them,
+    Postfix is restarted or reloaded, and every listener is probed. When any of it fails, the old files are put back, made
+    live and proven again, and the module fails with the cause.
+  - An unchanged host is not restarted, and is proven all the same. A run that was killed leaves the kept state behind, and
+    the next run completes the change or restores it.
+  - Nothing that the module was not asked for is touched. Comments, order and other parameters in C(main.cf) stay byte for byte.
+extends_documentation_fragment:
+  - mailsec.postfix_tls.attributes
+attributes:
+  check_mode:
+    support: full
+    details: Returns exactly the diff that a real run makes. Nothing is written, restarted or probed.
+  diff_mode:
+    support: full
+    details: Of files that hold keys, only the digest of the certificate is shown.
+  idempotent:
+    support: full
+  platform:
+    platforms: posix
+options:
+  state:
+    description:
+      - V(present) carries out the options below.
+      - V(restored) returns to the state before the last committed change. It is a transaction like any other, and there is
+        one generation; a second V(restored) in a row changes nothing.
+    type: str
+    choices: [present, restored]
+    default: present
+  transaction:
+    description:
+      - Together with O(state=restored), restores only when the last committed change is this one, as a run of it returned
+        in RV(transaction).
+    type: str
+  config_directory:
+    description: The Postfix instance, by the directory of its C(main.cf).
+    type: path
+    default: /etc/postfix
+  chains:
+    description:
+      - Keys and certificate chains for the receiving side. Each is proven (key, order, issuer, validity, names) in a handshake
+        in memory, then written as one file with mode 0600 and named in C(smtpd_tls_chain_files). The older parameters for
+        certificate and key files are removed, since Postfix would ignore them.
+      - Without chains, the one that C(main.cf) already names is proven and used.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      name:
+        description: Name of the chain; its file is called so, with C(.pem) added.
+        type: str
+        default: default
+      key:
+        description: The private key in PEM, without passphrase.
+        type: str
+      key_file:
+        description: A file on this host that holds the private key.
+        type: path
+      certificate:
+        description: The chain in PEM, leaf first, then the intermediates.
+        type: str
+      certificate_file:
+        description: A file on this host that holds the chain.
+        type: path
+      directory:
+        description: Where to write the chain file. The default is C(tls) within O(config_directory).
+        type: path
+  parameters:
+    description:
+      - Parameters of C(main.cf) by their name in postconf(5). YAML booleans become C(yes) and C(no), lists are joined with commas,
+        V(null) removes the parameter.
+      - Protocol lists are written for the release, for C(>=TLSv1.2) is only understood by Postfix 3.6 and later.
+      - A value that already means the same is left as it is written.
+    type: dict
+    default: {}
+  policy:
+    description: Named destinations, written to a table of their own that is placed first in C(smtp_tls_policy_maps).
+    type: dict
+    suboptions:
+      path:
+        description: The table's file. The default is C(tls_policy) within O(config_directory).
+        type: path
+      destinations:
+        description: The entries. An empty list removes table and reference.
+        type: list
+        elements: dict
+        required: true
+        suboptions:
+          destination:
+            description:
+              - Where the mail goes, in the form Postfix looks it up. V(example.org) for mail to that domain, V(.example.org)
+                for its subdomains, V([relay.example.org]) or V([relay.example.org]:587) where C(relayhost) or
+                C(transport_maps) say so.
+            type: str
+            required: true
+          level:
+            description: The level for this destination.
+            type: str
+            choices: [none, may, encrypt, dane, dane-only, fingerprint, verify, secure]
+            default: encrypt
+          match:
+            description: Names the certificate has to show (V(verify), V(secure)), or digests (V(fingerprint)).
+            type: list
+            elements: str
+          protocols:
+            description: Protocol versions for this destination, for example V(>=TLSv1.2).
+            type: str
+          ciphers:
+            description: Lowest cipher grade for this destination.
+            type: str
+            choices: [high, medium, low, export, "null"]
+          exclude:
+            description: Ciphers to exclude for this destination.
+            type: list
+            elements: str
+          servername:
+            description: The name to ask for by SNI.
+            type: str
+  self_signed:
+    description:
+      - What to do with a self-signed certificate, or none. With V(sending_only) the receiving side is switched off, and
+        RV(findings) says why. V(allow) is for private networks where peers know the certificate.
+    type: str
+    choices: [sending_only, allow]
+    default: sending_only
+  public_encrypt:
+    description:
+      - Whether C(smtpd_tls_security_level=encrypt) may stand in C(main.cf) while port 25 is public. RFC 3207 forbids it, and
+        whoever sends in the clear could no longer reach this server.
+    type: str
+    choices: [refuse, allow]
+    default: refuse
+  action:
+    description:
+      - How a change is made live. V(restart) is the default. V(reload) is enough for certificates and TLS parameters, not
+        for a changed CA store in Debian's chroot.
+      - With V(none) the files are written and checked but not made live, and nothing is proven on the wire.
+    type: str
+    choices: [restart, reload, none]
+    default: restart
+  verify:
+    description: How chains and listeners are proven.
+    type: dict
+    default: {}
+    suboptions:
+      names:
+        description: Names the certificates have to cover. The default is C(myhostname).
+        type: list
+        elements: str
+      ca_file:
+        description: File on this host with the roots to trust. The default is the system's store.
+        type: path
+      timeout:
+        description: Seconds for the whole dialogue with one listener.
+        type: float
+        default: 10.0
+      start_timeout:
+        description: Seconds that Postfix may take to come up.
+        type: float
+        default: 30.0
+requirements:
+  - Postfix 3.4 or newer
+  - Python 3.9 or newer, no further library
+seealso:
+  - module: mailsec.postfix_tls.starttls_verify
+  - name: TLS_README
+    description: Postfix TLS support.
+    link: https://www.postfix.org/TLS_README.html
+"""
+
+EXAMPLES = r"""
+---
+- name: Switch TLS on for receiving and sending
+  mailsec.postfix_tls.postfix_tls:
+    chains:
+      - key_file: /etc/letsencrypt/live/mx1.example.org/privkey.pem
+        certificate_file: /etc/letsencrypt/live/mx1.example.org/fullchain.pem
+    parameters:
+      smtpd_tls_security_level: may
+      smtpd_tls_received_header: true
+      smtpd_tls_protocols: ">=TLSv1.2"
+      smtp_tls_security_level: may
+      smtp_tls_loglevel: 1
+
+- name: Never send to this partner in the clear
+  mailsec.postfix_tls.postfix_tls:
+    policy:
+      destinations:
+        - destination: partner.example.com
+          level: secure
+          match: [mx.partner.example.com]
+    action: reload
+
+- name: Return to the state before the last change
+  mailsec.postfix_tls.postfix_tls:
+    state: restored
+"""
+
+RETURN = r"""
+plan:
+  description: The files that change, in the order they are written.
+  returned: always
+  type: list
+  elements: dict
+  contains:
+    path:
+      description: The file.
+      type: str
+      sample: /etc/postfix/main.cf
+    change:
+      description: One of V(create), V(change), V(remove).
+      type: str
+      sample: change
+  sample: [{"path": "/etc/postfix/tls/default.pem", "change": "create"}, {"path": "/etc/postfix/main.cf", "change": "change"}]
+action_taken:
+  description: How the change was made live; in check mode, how it would be.
+  returned: always
+  type: str
+  sample: restart
+findings:
+  description: What the postmaster should know, for instance why the receiving side stays off.
+  returned: always
+  type: list
+  elements: dict
+  sample:
+    - check: receiving
+      verdict: note
+      observed: there is no certificate, so encryption is not offered for receiving; sending is encrypted all the same
+      expected: a certificate from a CA that peers trust
+      fix: install one (tls_certificate_source)
+      reference: RFC 7435 section 3
+results:
+  description: Every listener as it was probed from the host itself, in the form of M(mailsec.postfix_tls.starttls_verify).
+  returned: when it was proven on the wire
+  type: list
+  elements: dict
+  sample:
+    - target: {"host": "127.0.0.1", "port": 25, "protocol": "smtp", "server_name": "mx1.example.org", "address": "127.0.0.1"}
+      reachable: true
+      findings:
+        - {"check": "handshake", "verdict": "pass", "observed": "TLSv1.3, TLS_AES_256_GCM_SHA384", "expected": "a finished handshake"}
+receiving:
+  description: Whether encryption is offered for receiving on port 25.
+  returned: success
+  type: bool
+  sample: true
+myhostname:
+  description: The name this Postfix greets with.
+  returned: success
+  type: str
+  sample: mx1.example.org
+postfix_version:
+  description: The release.
+  returned: success
+  type: str
+  sample: 3.10.5
+transaction:
+  description: Id of the change, for O(transaction); empty when nothing was changed.
+  returned: success
+  type: str
+  sample: 1795500000000-4711
+resumed:
+  description: Whether an earlier run was found killed midway, and completed by this one.
+  returned: success
+  type: bool
+  sample: false
+restored:
+  description: Whether the old state was put back after a failure.
+  returned: failure, once files were written
+  type: bool
+  sample: true
+log:
+  description: What Postfix logged during the failed change.
+  returned: failure, once files were written
+  type: list
+  elements: str
+  sample: ["postfix/smtpd[4711]: warning: cannot get RSA private key from file: disabling TLS support"]
+"""
+
+import typing as t
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._error import PostfixTlsError
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._intent import Intent, Proposal, propose
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.instance import Instance
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.service import Service
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._proof import Proof
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._transaction.apply import Transaction, changes_back
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._transaction.kept import Kept
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._transaction.plan import Plan
+
+ARGUMENT_SPEC = {
+    "state": {"type": "str", "choices": ["present", "restored"], "default": "present"},
+    "transaction": {"type": "str"},
+    "config_directory": {"type": "path", "default": "/etc/postfix"},
+    "chains": {
+        "type": "list",
+        "elements": "dict",
+        "default": [],
+        "options": {
+            "name": {"type": "str", "default": "default"},
+            "key": {"type": "str", "no_log": True},
+            "key_file": {"type": "path"},
+            "certificate": {"type": "str"},
+            "certificate_file": {"type": "path"},
+            "directory": {"type": "path"},
+        },
+        "mutually_exclusive": [("key", "key_file"), ("certificate", "certificate_file")],
+        "required_one_of": [("key", "key_file"), ("certificate", "certificate_file")],
+    },
+    "parameters": {"type": "dict", "default": {}},
+    "policy": {
+        "type": "dict",
+        "options": {
+            "path": {"type": "path"},
+            "destinations": {
+                "type": "list",
+                "elements": "dict",
+                "required": True,
+                "options": {
+                    "destination": {"type": "str", "required": True},
+                    "level": {
+                        "type": "str",
+                        "choices": ["none", "may", "encrypt", "dane", "dane-only", "fingerprint", "verify", "secure"],
+                        "default": "encrypt",
+                    },
+                    "match": {"type": "list", "elements": "str"},
+                    "protocols": {"type": "str"},
+                    "ciphers": {"type": "str", "choices": ["high", "medium", "low", "export", "null"]},
+                    "exclude": {"type": "list", "elements": "str"},
+                    "servername": {"type": "str"},
+                },
+            },
+        },
+    },
+    "self_signed": {"type": "str", "choices": ["sending_only", "allow"], "default": "sending_only"},
+    "public_encrypt": {"type": "str", "choices": ["refuse", "allow"], "default": "refuse"},
+    "action": {"type": "str", "choices": ["restart", "reload", "none"], "default": "restart"},
+    "verify": {
+        "type": "dict",
+        "default": {},
+        "options": {
+            "names": {"type": "list", "elements": "str"},
+            "ca_file": {"type": "path"},
+            "timeout": {"type": "float", "default": 10.0},
+            "start_timeout": {"type": "float", "default": 30.0},
+        },
+    },
+}
+
+
+class PostfixTls:
+    """One run of the module: what it was asked for, and the instance it works on."""
+
+    def __init__(self, module: AnsibleModule) -> None:
+        self.module = module
+        self.params = module.params
+        self.verify = dict({"names": None, "ca_file": None, "timeout": 10.0, "start_timeout": 30.0}, **self.params["verify"])
+        self.kept = Kept(self.params["config_directory"])
+
+    def run(self, argv: list, stdin: str | None = None) -> tuple:
+        return self.module.run_command(
+            argv, data=stdin, path_prefix="/usr/sbin:/sbin", environ_update={"LC_ALL": "C"}, handle_exceptions=False,
+        )
+
+    def read(self) -> Instance:
+        return Instance.read(self.run, self.params["config_directory"])
+
+    def result(self) -> dict:
+        host = self.read()
+        if self.module.check_mode:
+            return self._predicted(host)
+        with self.kept.locked():
+            proposal = self._propose(host)
+            outcome = self._transaction(proposal).carry_out(proposal.plan)
+        if self.params["state"] == "restored":
+            proposal.receiving = _receives_encrypted(self.read())
+        return dict(
+            self._told(host, proposal),
+            changed=outcome.changed,
+            action_taken=outcome.action_taken,
+            transaction=outcome.transaction or "",
+            resumed=outcome.resumed,
+            results=outcome.results,
+        )
+
+    def _predicted(self, host: Instance) -> dict:
+        proposal = self._propose(host)
+        resumed = self.kept.pending.exists()
+        changed = bool(proposal.plan.changes) or resumed
+        return dict(
+            self._told(host, proposal),
+            changed=changed,
+            action_taken=self.params["action"] if changed else "none",
+            transaction="",
+            resumed=resumed,
+        )
+
+    def _told(self, host: Instance, proposal: Proposal) -> dict:
+        return {
+            "plan": proposal.plan.summary(),
+            "diff": proposal.plan.diff(),
+            "findings": proposal.plan.findings,
+            "receiving": proposal.receiving,
+            "myhostname": host.effective("myhostname"),
+            "postfix_version": host.effective("mail_version"),
+        }
+
+    def _propose(self, host: Instance) -> Proposal:
+        if self.params["state"] == "restored":
+            return self._restoration(host)
+        policy = self.params["policy"]
+        return propose(host, Intent(
+            chains=self.params["chains"],
+            parameters=self.params["parameters"],
+            destinations=policy["destinations"] if policy else None,
+            policy_file=policy["path"] if policy else None,
+            names=self.verify["names"],
+            ca_file=self.verify["ca_file"],
+            self_signed=self.params["self_signed"],
+            public_encrypt=self.params["public_encrypt"],
+        ))
+
+    def _restoration(self, host: Instance) -> Proposal:
+        """The state before the last committed change; nothing where there is none, or it has been restored already."""
+        previous, asked = self.kept.previous, self.params["transaction"]
+        usable = previous.exists() and previous.kind == "change" and asked in (None, "", previous.id)
+        plan = Plan(changes=changes_back(previous) if usable else [])
+        return Proposal(plan, names=[host.effective("myhostname")], receiving=_receives_encrypted(host))
+
+    def _transaction(self, proposal: Proposal) -> Transaction:
+        proof = Proof(self.read, self.run, proposal, self.verify["ca_file"], self.verify["timeout"])
+        return Transaction(
+            kept=self.kept,
+            action=self.params["action"],
+            service=Service(self.run, self.params["config_directory"], self.verify["start_timeout"]),
+            check=proof.of_files,
+            prove=proof.on_the_wire,
+            observe=proof.observed,
+            kind="change" if self.params["state"] == "present" else "restored",
+        )
+
+
+def _receives_encrypted(host: Instance) -> bool:
+    return any(listener.encrypts for listener in host.listeners() if listener.port == 25)
+
+
+def main() -> t.NoReturn:
+    module = AnsibleModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
+    try:
+        module.exit_json(**PostfixTls(module).result())
+    except PostfixTlsError as error:
+        module.fail_json(msg=str(error), **error.details)
+
+
+if __name__ == "__main__":
+    main()
