@@ -93,27 +93,25 @@ def _chains(host: Instance, intent: Intent, proposal: Proposal, wanted: dict) ->
         elif intent.self_signed != "allow":
             continue
         usable.append((path, chain))
-    if receiving and not usable:
+    if (receiving or chains) and not usable:
         why = "the certificate is self-signed" if any(chain for _path, chain in chains) else "there is no certificate"
         proposal.plan.findings.append({
             "check": "receiving",
             "verdict": "note",
-            "observed": "%s, so encryption is not offered for receiving; sending is encrypted all the same" % why,
+            "observed": "%s, so encryption is not offered for receiving; this does not touch sending" % why,
             "expected": "a certificate from a CA that peers trust",
             "fix": "install one (tls_certificate_source); on a private network, where peers know this certificate,"
                    " allow it: smtpd_tls_allow_self_signed: true (the module's self_signed: allow)",
-            "reference": "RFC 7435 section 3; RFC 7672 section 8.1",
+            "reference": "TLS_README, Server-side certificate and private key configuration",
         })
-        wanted[LEVEL] = "none"
+        if LEVEL in wanted:
+            wanted[LEVEL] = "none"
         return
     proposal.trusted = frozenset(trusted)
     if intent.chains and usable:
         for path, chain in usable:
-            before = files.read(path)
-            proposal.plan.add(
-                path, before, FileState(chain.text().encode(), 0o600), secret=True,
-                shown=(_described(before), _described(FileState(chain.text().encode()))),
-            )
+            before, after = files.read(path), FileState(chain.text().encode(), 0o600)
+            proposal.plan.add(path, before, after, secret=True, shown=(_described(before), _described(after)))
         wanted["smtpd_tls_chain_files"] = [path for path, _chain in usable]
         for name in postfix_parameters.SERVED_BY_CHAIN_FILES:
             wanted.setdefault(name, None)
@@ -177,7 +175,7 @@ def _policy(host: Instance, intent: Intent, proposal: Proposal, judged: dict) ->
         leaving = Plan()
         leaving.add(path, before, FileState(None, before.mode, before.uid, before.gid))
         return leaving.changes
-    text = postfix_policy.table(intent.destinations, host)
+    text = postfix_policy.table(intent.destinations, host.after(judged))
     proposal.plan.add(path, before, FileState(text.encode(), 0o644))
     proposal.table, proposal.answers = mine, postfix_policy.answers(text)
     judged[name] = ", ".join([mine] + maps)

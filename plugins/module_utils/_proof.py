@@ -76,12 +76,26 @@ class Proof:
         """{service: what a peer sees there}, of the listeners that answer at all."""
         seen = {}
         for listener in self.read().listeners():
-            facts = probe(self._target(listener), Look(timeout=self.timeout, ca_file=self.ca_file, versions=()))
+            facts = probe(self._target(listener), Look(timeout=self.timeout, ca_file=self.ca_file, versions=False))
             if facts["reachable"]:
                 tls = facts["tls"] or {}
                 leaf = [certificate["sha256"] for certificate in facts["certificates"][:1]]
                 seen[listener.service] = (facts["smtp"]["starttls"], tls.get("handshake"), tuple(leaf))
         return seen
+
+    def promise(self) -> dict:
+        """What a peer may expect of public port 25, as the expect option of starttls_verify; empty where there is none."""
+        for listener in self.read().listeners():
+            if listener.port == 25 and listener.public:
+                expected = self._expectation(listener)
+                return {
+                    "starttls": expected.starttls,
+                    "floor": expected.floor,
+                    "trust": expected.trust,
+                    "name": expected.name,
+                    "deployed": expected.deployed,
+                }
+        return {}
 
     def _target(self, listener: Listener) -> Target:
         return Target(host=listener.address, port=listener.port, protocol=listener.protocol, server_name=self.proposal.names[0])

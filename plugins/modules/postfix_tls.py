@@ -242,7 +242,7 @@ findings:
       observed: there is no certificate, so encryption is not offered for receiving; sending is encrypted all the same
       expected: a certificate from a CA that peers trust
       fix: install one (tls_certificate_source)
-      reference: RFC 7435 section 3
+      reference: TLS_README, Server-side certificate and private key configuration
 results:
   description: Every listener as it was probed from the host itself, in the form of M(mailsec.postfix_tls.starttls_verify).
   returned: when it was proven on the wire
@@ -253,6 +253,13 @@ results:
       reachable: true
       findings:
         - {"check": "handshake", "verdict": "pass", "observed": "TLSv1.3, TLS_AES_256_GCM_SHA384", "expected": "a finished handshake"}
+expect:
+  description:
+    - What a peer may expect of public port 25, by the host's own configuration, for the option C(expect) of
+      M(mailsec.postfix_tls.starttls_verify). Empty where port 25 is not public.
+  returned: success, not in check mode
+  type: dict
+  sample: {"starttls": true, "floor": "TLSv1.2", "trust": true, "name": true, "deployed": ["44ae59..."]}
 receiving:
   description: Whether encryption is offered for receiving on port 25.
   returned: success
@@ -386,7 +393,8 @@ class PostfixTls:
             return self._predicted(host)
         with self.kept.locked():
             proposal = self._propose(host)
-            outcome = self._transaction(proposal).carry_out(proposal.plan)
+            proof = Proof(self.read, self.run, proposal, self.verify["ca_file"], self.verify["timeout"])
+            outcome = self._transaction(proof).carry_out(proposal.plan)
         if self.params["state"] == "restored":
             proposal.receiving = _receives_encrypted(self.read())
         return dict(
@@ -396,6 +404,7 @@ class PostfixTls:
             transaction=outcome.transaction or "",
             resumed=outcome.resumed,
             results=outcome.results,
+            expect=proof.promise(),
         )
 
     def _predicted(self, host: Instance) -> dict:
@@ -442,8 +451,7 @@ class PostfixTls:
         plan = Plan(changes=changes_back(previous) if usable else [])
         return Proposal(plan, names=[host.effective("myhostname")], receiving=_receives_encrypted(host))
 
-    def _transaction(self, proposal: Proposal) -> Transaction:
-        proof = Proof(self.read, self.run, proposal, self.verify["ca_file"], self.verify["timeout"])
+    def _transaction(self, proof: Proof) -> Transaction:
         return Transaction(
             kept=self.kept,
             action=self.params["action"],
@@ -462,7 +470,10 @@ def _receives_encrypted(host: Instance) -> bool:
 def main() -> t.NoReturn:
     module = AnsibleModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
     try:
-        module.exit_json(**PostfixTls(module).result())
+        result = PostfixTls(module).result()
+        for finding in result["findings"]:
+            module.warn("%s. Remedy: %s." % (finding["observed"], finding["fix"]))
+        module.exit_json(**result)
     except PostfixTlsError as error:
         module.fail_json(msg=str(error), **error.details)
 

@@ -42,12 +42,12 @@ class Listener:
 class Instance:
     """What C(postconf -x) says of the instance, read once: every parameter's effective value, $names expanded."""
 
-    def __init__(self, directory: str, values: dict, master_text: str) -> None:
+    def __init__(self, directory: str, values: dict, services: list) -> None:
         self.directory = directory
         self.values = values
         self.version = tuple(int(part) for part in re.findall(r"\d+", values.get("mail_version", "0"))[:2])
         self.known = frozenset(values)
-        self._services = master_cf.services(master_text)
+        self._services = services
 
     @classmethod
     def read(cls, run: Run, directory: str) -> Instance:
@@ -73,7 +73,12 @@ class Instance:
                 os.path.join(directory, "master.cf"), None, "can't be read (%s)" % error.strerror,
                 "Without it Postfix does not start; restore it, nothing was changed.",
             ) from None
-        return cls(directory, values, master_text)
+        return cls(directory, values, master_cf.services(master_text))
+
+    def after(self, changes: dict) -> Instance:
+        """The same instance with these parameters written; None removes one, and what its default is stays open here."""
+        changed = {name: value or "" for name, value in changes.items()}
+        return Instance(self.directory, dict(self.values, **changed), self._services)
 
     def effective(self, name: str, service: master_cf.Service | None = None) -> str:
         """A parameter's value for a service: its own C(-o), else main.cf, else the default."""

@@ -112,5 +112,5 @@ def _one_of(name: str, text: str, choices: tuple) -> None:
     reason = "it takes one of %s" % ", ".join(choices)
     if name == "smtpd_tls_security_level" and text in LEVELS["sending level"]:
         reason += "; %s is a level for sending (smtp_tls_security_level)" % text
-    near = difflib.get_close_matches(text, choices, n=1, cutoff=0.5)
+    near = difflib.get_close_matches(text, choices, n=1)
     raise PostfixTlsError(name, text, reason, "Write %s: %s." % (name, near[0] if near else choices[min(1, len(choices) - 1)]))

@@ -57,8 +57,10 @@ class Transaction:
             results = self._live()
         except PostfixTlsError as error:
             raise self._restore(error, seen_before) from None
-        taken = self.action
-        return Outcome(True, taken, self.kept.commit(self.kind), resumed, results)
+        except Exception as error:  # whatever it was, Postfix does not stay on a state that is not proven
+            unforeseen = PostfixTlsError("postfix_tls", repr(error), "this was not foreseen", "Report it.")
+            raise self._restore(unforeseen, seen_before) from error
+        return Outcome(True, self.action, self.kept.commit(self.kind), resumed, results)
 
     def _live(self) -> list:
         if self.action == "none":

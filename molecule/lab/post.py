@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Real messages between lab hosts, and what the wire showed meanwhile. Used by the scenarios and by the demo."""
+from __future__ import annotations
+
+import base64
+import time
+import uuid
+from dataclasses import dataclass
+
+from reach import Host
+
+WAIT = 30.0  # seconds a message may take from one lab host to the other
+
+
+@dataclass
+class Sent:
+    """One message as it went. wire: every captured byte, to and from port 25. message: as delivered, None if it was not."""
+
+    marker: str
+    wire: bytes
+    message: str | None
+    log: str
+
+    @property
+    def received(self) -> str:
+        """The topmost Received: header, unfolded: what the receiving host says of how it came."""
+        headers = (self.message or "").split("\n\n", 1)[0].replace("\n\t", " ").replace("\n ", " ")
+        return next((line for line in headers.splitlines() if line.startswith("Received:")), "")
+
+
+def send(sender: Host, receiver: Host, until_deferred: bool = False) -> Sent:
+    """Sends one message while tcpdump listens on the sender, and waits until it is delivered, or deferred."""
+    marker = "marker-%s" % uuid.uuid4().hex
+    pcap = "/tmp/%s.pcap" % marker
+    sender.run(
+        "tcpdump -i any -U -s 0 -w %s 'tcp port 25 and not host 127.0.0.1' >%s.out 2>&1 </dev/null & echo $! >%s.pid; "
+        "for i in $(seq 100); do grep -q 'listening on' %s.out && exit 0; sleep 0.1; done; cat %s.out >&2; exit 1" % ((pcap,) * 5)
+    )
+    log_from = int(sender.run("wc -c </var/log/mail.log"))
+    sender.run(
+        "printf 'Subject: %s\\n\\nThe body holds %s too.\\n' | sendmail -f admin@%s admin@%s"
+        % (marker, marker, sender.fqdn, receiver.fqdn)
+    )
+    return _gather(sender, receiver, marker, pcap, log_from, until_deferred)
+
+
+def flush(sender: Host, receiver: Host, marker: str) -> str | None:
+    """Has the sender try its queue again, and returns the message with this marker when it is delivered."""
+    sender.run("postqueue -f")
+    return _wait(lambda: _delivered(receiver, marker))
+
+
+def ehlo(host: Host, seen_from: Host) -> str:
+    """What the host's port 25 says to EHLO, by bash alone."""
+    return seen_from.run(
+        "bash -c 'exec 3<>/dev/tcp/%s/25; read -r -u 3 banner; printf \"EHLO probe.lab.test\\r\\n\" >&3;"
+        " while read -r -t 5 -u 3 line; do echo \"$line\"; case $line in \"250 \"*) break;; esac; done;"
+        " printf \"QUIT\\r\\n\" >&3'" % host.fqdn
+    )
+
+
+def _gather(sender: Host, receiver: Host, marker: str, pcap: str, log_from: int, until_deferred: bool) -> Sent:
+    def deferred() -> str:
+        return sender.run("tail -c +%d /var/log/mail.log | grep 'status=deferred'" % (log_from + 1), check=False)
+
+    _wait((lambda: deferred()) if until_deferred else (lambda: _delivered(receiver, marker) or deferred()))
+    time.sleep(0.3)  # the last packets on their way to the file
+    sender.run("kill $(cat %s.pid); while kill -0 $(cat %s.pid) 2>/dev/null; do sleep 0.05; done" % (pcap, pcap))
+    wire = base64.b64decode(sender.run("base64 %s; rm -f %s*" % (pcap, pcap)))
+    log = sender.run("tail -c +%d /var/log/mail.log" % (log_from + 1))
+    return Sent(marker, wire, _delivered(receiver, marker), log)
+
+
+def _delivered(receiver: Host, marker: str) -> str | None:
+    """The message with this marker from the receiver's mailbox."""
+    box = receiver.run("cat /var/mail/admin 2>/dev/null", check=False)
+    return next((message for message in ("\n" + box).split("\nFrom ") if marker in message), None)
+
+
+def _wait(look):
+    deadline = time.monotonic() + WAIT
+    while time.monotonic() < deadline:
+        seen = look()
+        if seen:
+            return seen
+        time.sleep(0.2)
+    return None

@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Lab hosts from the outside: a command on one of them, a playbook on some. Used by the scenarios and by the demo."""
+from __future__ import annotations
+
+import json
+import shlex
+import subprocess
+from pathlib import Path
+
+import yaml
+
+INVENTORY = Path(__file__).resolve().parents[2] / ".cache" / "lab" / "inventory"
+
+
+def play(playbook: Path, limit: str, **variables: object) -> str:
+    """Runs a playbook as a postmaster would, with these extra variables. Raises AssertionError with its output where it fails."""
+    command = ["ansible-playbook", "-i", str(INVENTORY), str(playbook), "--limit", limit, "-e", json.dumps(variables)]
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+class Host:
+    """A lab host, reached the way Ansible reaches it: over SSH, as an ordinary user with sudo."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.fqdn = "%s.lab.test" % name
+        self.vars = next(hosts[name] for hosts in map(_hosts, sorted(INVENTORY.glob("*.yml"))) if name in hosts)
+
+    def run(self, command: str, check: bool = True) -> str:
+        """A shell command as root; its standard output. Raises AssertionError with both outputs where it fails."""
+        words = ["ssh", "-i", self.vars["ansible_ssh_private_key_file"], *shlex.split(self.vars["ansible_ssh_common_args"])]
+        words += ["%s@%s" % (self.vars["ansible_user"], self.vars["ansible_host"]), "sudo -n sh -c %s" % shlex.quote(command)]
+        done = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace")
+        if check and done.returncode:
+            raise AssertionError("%s: %s: %d\n%s%s" % (self.name, command, done.returncode, done.stdout, done.stderr))
+        return done.stdout
+
+
+def _hosts(path: Path) -> dict:
+    """{name: variables} of an inventory file, group variables included."""
+    found: dict = {}
+    for group in yaml.safe_load(path.read_text(encoding="utf-8")).values():
+        for name, variables in (group.get("hosts") or {}).items():
+            found[name] = {**(group.get("vars") or {}), **(variables or {})}
+    return found
