@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# This file is private to the collection: it may change in any release.
+"""One TCP connection to one target: bytes in and out, bounded in time and amount, whatever the other side does.
+
+Everything that goes wrong on the way raises PostfixTlsError with the reason in words; nothing else leaves this file.
+"""
+from __future__ import annotations
+
+import os
+import socket
+import ssl
+import threading
+import time
+
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._error import PostfixTlsError
+
+#: Bytes one connection may send us; the longest EHLO and certificate chain seen in the wild need a tenth of it.
+MOST_BYTES = 256 * 1024
+
+
+class Deadline:
+    """seconds: for everything one target needs, name look-up and all its connections included. On a monotonic clock."""
+
+    def __init__(self, seconds: float, clock=time.monotonic) -> None:
+        self.seconds = seconds
+        self._clock = clock
+        self._end = clock() + seconds
+
+    def left(self) -> float:
+        """Seconds, never below zero."""
+        return max(0.0, self._end - self._clock())
+
+
+class Connection:
+    """where: host and port for messages. deadline: of the whole target, so that many slow answers can't add up."""
+
+    def __init__(self, sock: socket.socket, deadline: Deadline, where: str) -> None:
+        self.socket = sock
+        self.deadline = deadline
+        self.where = where
+        self._received = 0
+
+    def __enter__(self) -> Connection:
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self.socket.close()
+
+    def send(self, data: bytes, purpose: str) -> None:
+        self._bounded(purpose, self.socket.sendall, data)
+
+    def receive(self, purpose: str) -> bytes:
+        """What is there, at most 4096 bytes; waits for the first one. Raises at the end of the stream, too."""
+        data = self._bounded(purpose, self._receive)
+        if not data:
+            raise failure(self.where, "the server closed the connection instead of %s" % purpose)
+        self._received += len(data)
+        if self._received > MOST_BYTES:
+            raise failure(self.where, "the server sent more than %d bytes" % MOST_BYTES)
+        return data
+
+    def _receive(self) -> bytes:
+        if hasattr(socket, "TCP_QUICKACK"):
+            # A TLS 1.3 server's reply may wait for our ACK of its session tickets, which Linux would delay by 40 ms.
+            self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
+        return self.socket.recv(4096)
+
+    def start_tls(self, context: ssl.SSLContext, server_name: str | None) -> None:
+        """A handshake on this connection; send and receive speak through it afterwards."""
+        purpose = "finishing the handshake"
+        self.socket = self._bounded(purpose, self._wrap, context, server_name)
+        self._bounded(purpose, self.socket.do_handshake)
+
+    def _wrap(self, context: ssl.SSLContext, server_name: str | None) -> ssl.SSLSocket:
+        return context.wrap_socket(self.socket, server_hostname=server_name, do_handshake_on_connect=False)
+
+    def _bounded(self, purpose, act, *arguments):
+        """What act returns. Its errors become PostfixTlsError, each with the original as its cause."""
+        left = self.deadline.left()
+        try:
+            if not left:
+                raise socket.timeout()
+            self.socket.settimeout(left)
+            return act(*arguments)
+        except socket.timeout as error:
+            reason = "no time was left for %s: the limit is %g s for everything" % (purpose, self.deadline.seconds)
+            raise failure(self.where, reason) from error
+        except ssl.SSLEOFError as error:
+            raise failure(self.where, "the server closed the connection instead of %s" % purpose) from error
+        except ssl.SSLError as error:
+            raise failure(self.where, words(error)) from error
+        except OSError as error:
+            raise failure(self.where, "%s instead of %s" % (words(error), purpose)) from error
+
+
+def connect(host: str, port: int, deadline: Deadline, source_address: str | None = None) -> tuple:
+    """(Connection, address) of the first of the host's addresses that answers."""
+    where = "[%s]:%d" % (host, port) if ":" in host else "%s:%d" % (host, port)
+    addresses = _resolve(host, port, deadline, where)
+    refusals = []
+    for position, (family, address) in enumerate(addresses):
+        sock = None
+        try:
+            sock = socket.socket(family, socket.SOCK_STREAM)
+            if source_address:
+                sock.bind((source_address, 0))
+            # What is left is shared, so that one dead address leaves time for the next.
+            sock.settimeout(max(deadline.left() / (len(addresses) - position), 0.001))
+            sock.connect(address)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            return Connection(sock, deadline, where), address[0]
+        except OSError as error:
+            if sock:
+                sock.close()
+            silent = isinstance(error, socket.timeout)
+            refusals.append("%s: %s" % (address[0], "no answer" if silent else words(error)))
+    raise failure(where, "; ".join(refusals))
+
+
+def _resolve(host: str, port: int, deadline: Deadline, where: str) -> list:
+    """[(family, socket address)]. The system's resolver knows no deadline, so it is left behind when it takes too long."""
+    outcome: list = []
+
+    def ask() -> None:
+        try:
+            outcome.append(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+        except (OSError, ValueError) as error:
+            outcome.append(error)
+
+    asking = threading.Thread(target=ask, daemon=True)
+    asking.start()
+    asking.join(deadline.left())
+    if not outcome:
+        raise failure(where, "the name was not resolved within %g s" % deadline.seconds)
+    found = outcome[0]
+    if isinstance(found, socket.gaierror):
+        raise failure(where, "the name does not resolve: %s" % (found.strerror or found))
+    if isinstance(found, Exception):
+        raise failure(where, "the name can't be looked up: %s" % found)
+    return [(family, address) for family, _type, _protocol, _name, address in found]
+
+
+def failure(where: str, reason: str, **details: object) -> PostfixTlsError:
+    """The error of a connection that could not be used to the end."""
+    return PostfixTlsError(where, "", reason, "Look at the server's log, and at what stands between.", **details)
+
+
+def words(error: Exception) -> str:
+    """The reason without Python's decoration: V(WRONG_VERSION_NUMBER) of OpenSSL is wrong version number."""
+    if isinstance(error, ssl.SSLError):
+        return printable((error.reason or str(error)).replace("_", " ").lower())
+    if isinstance(error, ConnectionRefusedError):
+        return "connection refused, nothing listens there"
+    number = getattr(error, "errno", None) or 0
+    return os.strerror(number).lower() if number > 0 else printable(str(error))
+
+
+def printable(text) -> str:
+    """Text or bytes of a stranger as visible ASCII; anything else is shown as its escape."""
+    if isinstance(text, bytes):
+        text = text.decode("ascii", "backslashreplace")
+    return "".join(
+        character if " " <= character <= "~" else character.encode("unicode_escape").decode("ascii") for character in text
+    )

@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# This file is private to the collection: it may change in any release.
+"""Whether a certificate is made out to a name. Source: RFC 9525 section 6; the subject's common name does not count."""
+from __future__ import annotations
+
+import socket
+
+
+def covers(names: list, wanted: str) -> bool:
+    """names: of a certificate, C(DNS:mx.example), C(DNS:*.example), C(IP:192.0.2.1). wanted: a host name or an address."""
+    packed = packed_address(wanted)
+    for kind, _colon, name in (entry.partition(":") for entry in names):
+        if packed and kind == "IP" and packed_address(name) == packed:
+            return True
+        if not packed and kind == "DNS" and _same_host(name, wanted):
+            return True
+    return False
+
+
+def packed_address(text: str) -> bytes | None:
+    """An IPv4 or IPv6 address as bytes, None for anything else."""
+    for family in (socket.AF_INET, socket.AF_INET6):
+        try:
+            return socket.inet_pton(family, text.strip("[]"))
+        except (OSError, ValueError):
+            pass
+    return None
+
+
+def ascii_name(name: str) -> str:
+    """As it stands in DNS and in certificates: A-labels, no dot at the end. Raises UnicodeError for what DNS can't hold."""
+    name = name.rstrip(".")
+    return name if name.isascii() else name.encode("idna").decode("ascii")
+
+
+def _same_host(pattern: str, wanted: str) -> bool:
+    """A star stands for the whole leftmost label and nothing else, and never right above a top-level domain."""
+    pattern, wanted = pattern.rstrip(".").lower(), wanted.rstrip(".").lower()
+    first, _dot, rest = pattern.partition(".")
+    if first != "*":
+        return pattern == wanted and "*" not in pattern
+    label, _dot, parent = wanted.partition(".")
+    return bool(label) and "." in rest and "*" not in rest and parent == rest

@@ -1,0 +1,29 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# This file is private to the collection: it may change in any release.
+"""Findings as text for a person."""
+from __future__ import annotations
+
+
+def failed(findings: list) -> list:
+    """Those that did not pass."""
+    return [finding for finding in findings if finding["verdict"] != "pass"]
+
+
+def explain(results: list) -> str:
+    """One text for a person: per target what did not pass, what was seen instead, and what to write. results: facts with findings."""
+    lines = []
+    for result in results:
+        groups: dict = {}
+        for finding in failed(result["findings"]):
+            groups.setdefault(finding["observed"], []).append(finding)
+        for observed, (first, *same) in groups.items():
+            line = "%s: %s: %s. Expected: %s. Fix: %s" % (
+                where(result["target"]), "%s %s" % (first["check"], first["verdict"]), observed, first["expected"], first["fix"],
+            )
+            lines.append(line + (". For the same reason unknown: %s" % ", ".join(finding["check"] for finding in same) if same else ""))
+    return "\n".join(lines)
+
+
+def where(target: dict) -> str:
+    """host:port, an IPv6 address in brackets."""
+    return ("[%s]:%d" if ":" in target["host"] else "%s:%d") % (target["host"], target["port"])
