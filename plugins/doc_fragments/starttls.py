@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The options that starttls_info and starttls_verify share; module_utils/_starttls/options.py has them as code."""
+from __future__ import annotations
+
+
+class ModuleDocFragment:
+    DOCUMENTATION = r"""
+options:
+  targets:
+    description:
+      - The mail servers to look at. They are looked at side by side, each within its own O(timeout), so that a slow or
+        hostile one delays none of the others.
+    type: list
+    elements: dict
+    required: true
+    suboptions:
+      host:
+        description: Name or address of the server.
+        type: str
+        required: true
+      port:
+        description:
+          - The port. By default V(25) for O(targets[].protocol=smtp), V(587) for O(targets[].protocol=submission) and V(465)
+            for O(targets[].protocol=smtps).
+        type: int
+      protocol:
+        description:
+          - V(smtp) and V(submission) start in the clear and switch with STARTTLS; V(smtps) speaks TLS from the first byte.
+        type: str
+        choices: [smtp, submission, smtps]
+        default: smtp
+      server_name:
+        description:
+          - The name to ask for (SNI) and to look for in the certificate. By default O(targets[].host).
+        type: str
+      address:
+        description:
+          - IP address to connect to, in place of those that O(targets[].host) resolves to. Otherwise the first one that
+            answers is looked at.
+        type: str
+  ca_file:
+    description:
+      - File of PEM certificates, on the machine that runs the module, to trust in place of the system's store.
+    type: path
+  timeout:
+    description:
+      - Seconds for everything at one target, resolving its name and all connections included. What is not answered by then
+        is unknown.
+      - The default leaves room for C(postscreen), which greets a stranger after six seconds.
+    type: float
+    default: 20.0
+  concurrency:
+    description:
+      - How many targets are looked at a time. At one target there is never more than one connection at a time.
+    type: int
+    default: 32
+  ehlo_name:
+    description:
+      - Name to say EHLO with. The default is the same everywhere, so that these connections are easily told from others in
+        the log, and by RFC 2606 it is nobody's name.
+    type: str
+    default: starttls-verify.invalid
+  source_address:
+    description:
+      - IP address of this machine to connect from. Targets of the other address family can't be reached then.
+    type: str
+notes:
+  - Needs nothing but Python. Where the library C(cryptography) is installed, the facts about a certificate's key and signature
+    are filled in as well; no verdict depends on them. It is C(python3-cryptography) in most distributions.
+  - A look takes five or six connections, one after the other, and stops at a reply of 421. Each connection that ends after STARTTLS
+    leaves a few lines in the log of the server; the aggressive mode of fail2ban counts them.
+  - Refused is only what the server itself refused, with a TLS alert or an SMTP reply. Silence, a closed connection and anything
+    else are unknown.
+  - A look from the host itself or from C(mynetworks) may see less of the server's protections than a stranger does.
+"""
+
+    ACTIONGROUP = r"""
+options: {}
+attributes:
+  action_group:
+    description: Use C(group/mailsec.postfix_tls.starttls) in C(module_defaults) to set defaults for this module.
+    support: full
+    membership:
+      - mailsec.postfix_tls.starttls
+"""

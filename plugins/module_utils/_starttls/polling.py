@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# This file is private to the collection: it may change in any release.
+"""Looks again at what did not pass, until it does or the retries are used up."""
+from __future__ import annotations
+
+import time
+from typing import Callable, NamedTuple
+
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.checks import Expectation, judge
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.report import failed
+
+
+class Means(NamedTuple):
+    """look_at(list of Target) -> list of facts in their order. clock and sleep: as time.monotonic and time.sleep, in seconds."""
+
+    look_at: Callable
+    clock: Callable = time.monotonic
+    sleep: Callable = time.sleep
+
+
+def verify(targets: list, expectation: Expectation, means: Means, retries: int = 0, delay: float = 5.0) -> tuple:
+    """(facts with findings for each target in their order, number of looks). delay: seconds from the start of a look to the next."""
+    results: list = [None] * len(targets)
+    waiting = list(range(len(targets)))
+    for attempt in range(1, retries + 2):
+        started = means.clock()
+        for position, facts in zip(waiting, means.look_at([targets[position] for position in waiting])):
+            results[position] = dict(facts, findings=judge(facts, expectation))
+        waiting = [position for position in waiting if failed(results[position]["findings"])]
+        if not waiting or attempt > retries:
+            break
+        means.sleep(max(0.0, started + delay - means.clock()))
+    return results, attempt

@@ -1,0 +1,147 @@
+#!/usr/bin/python
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: starttls_info
+author:
+  - mailsec.postfix_tls maintainers (@mailsec)
+short_description: See what mail servers offer their peers, with real TLS handshakes
+description:
+  - Opens SMTP connections to any number of mail servers, asks for TLS and returns what it saw. EHLO, every protocol version,
+    the certificates, and whether they are trusted and made out to the right name.
+  - That a server offers STARTTLS proves little. With a missing or mismatched key Postfix offers it all the same and then
+    can't do it. So what counts here is a finished handshake.
+  - Never fails because of what it sees, only when it is told something that can't be. To have it judged, use
+    M(mailsec.postfix_tls.starttls_verify).
+extends_documentation_fragment:
+  - mailsec.postfix_tls.attributes
+  - mailsec.postfix_tls.attributes.info_module
+  - mailsec.postfix_tls.starttls
+  - mailsec.postfix_tls.starttls.actiongroup
+attributes:
+  platform:
+    platforms: posix
+    support: full
+seealso:
+  - module: mailsec.postfix_tls.starttls_verify
+"""
+
+EXAMPLES = r"""
+---
+- name: Look at two mail servers from the controller
+  mailsec.postfix_tls.starttls_info:
+    targets:
+      - host: mx1.example.org
+      - host: 192.0.2.25
+        server_name: mx2.example.org
+  delegate_to: localhost
+  register: look
+
+- name: Name those whose certificate nobody would trust
+  ansible.builtin.debug:
+    msg: "{{ look.results | selectattr('tls') | selectattr('tls.trust.verdict', 'eq', 'fail') | map(attribute='target.host') | list }}"
+
+- name: Show whose certificate ends within two weeks
+  ansible.builtin.debug:
+    msg: "{{ item.target.host }}: {{ item.certificates[0].not_after }}"
+  loop: "{{ look.results }}"
+  loop_control:
+    label: "{{ item.target.host }}"
+  when:
+    - item.certificates | length > 0
+    - item.certificates[0].days_left is not none
+    - item.certificates[0].days_left < 14
+"""
+
+RETURN = r"""
+results:
+  description: What was seen of each target, in the order of O(targets). The same keys whatever happened; V(null) is not known.
+  returned: always
+  type: list
+  elements: dict
+  contains:
+    target:
+      description: The target as it was looked at.
+      type: dict
+      sample: {"host": "mx1.example.org", "port": 25, "protocol": "smtp", "server_name": "mx1.example.org", "address": "192.0.2.25"}
+    reachable:
+      description: Whether it answered; for SMTP, a greeting and a reply to EHLO.
+      type: bool
+      sample: true
+    error:
+      description: The first thing that kept a connection from going on, in words.
+      type: str
+      sample: null
+    smtp:
+      description:
+        - The dialogue. C(banner), C(ehlo) (capabilities, list), C(starttls) (whether it is offered), C(starttls_reply),
+          C(after_starttls) (bytes that came between that reply and TLS, where there were any) and C(ehlo_after_tls).
+      type: dict
+      sample:
+        banner: 220 mx1.example.org ESMTP Postfix
+        ehlo: [PIPELINING, SIZE 10240000, ETRN, STARTTLS, ENHANCEDSTATUSCODES, 8BITMIME, DSN, SMTPUTF8, CHUNKING]
+        starttls: true
+        starttls_reply: 220 2.0.0 Ready to start TLS
+        after_starttls: null
+        ehlo_after_tls: [PIPELINING, SIZE 10240000, ETRN, ENHANCEDSTATUSCODES, 8BITMIME, DSN, SMTPUTF8, CHUNKING]
+    tls:
+      description:
+        - The handshake. C(handshake) is V(done), V(refused) or V(unknown), with its C(reason); C(version) and C(cipher) are those
+          agreed on. C(versions) has for each protocol version whether the server V(accepted) or V(refused) it, or V(unknown), and
+          why. C(trust) and C(name) are verdicts on the certificate.
+        - V(null) where the server offers no TLS or none was reached.
+      type: dict
+      sample:
+        handshake: done
+        reason: null
+        version: TLSv1.3
+        cipher: TLS_AES_256_GCM_SHA384
+        versions:
+          TLSv1.1: {"verdict": "refused", "reason": "alert: protocol_version"}
+          TLSv1.2: {"verdict": "accepted", "reason": "the server picked it"}
+          TLSv1.3: {"verdict": "accepted", "reason": "the handshake was done with it"}
+        trust: {"verdict": "pass", "reason": "the chain ends at a trusted CA"}
+        name: {"verdict": "pass", "reason": "the certificate is made out to mx1.example.org"}
+    certificates:
+      description:
+        - The certificates as the server sent them, leaf first; only the leaf where this Python can't tell the others.
+        - C(key_type), C(key_bits), C(signature) and C(spki_sha256) need the library C(cryptography).
+      type: list
+      elements: dict
+      sample:
+        - sha256: 3b0c5d3b7a0f1f3a4a0d4f0b6f0c8f9c1f3c4b3a2d1e0f9e8d7c6b5a49382716
+          subject: CN=mx1.example.org
+          issuer: CN=R12,O=Let's Encrypt,C=US
+          self_signed: false
+          names: [mx1.example.org]
+          serial: 04D2
+          not_before: "2026-10-01T00:00:00Z"
+          not_after: "2026-12-30T00:00:00Z"
+          days_left: 36
+          key_type: EC
+          key_bits: 256
+          signature: ecdsa-with-SHA384
+          spki_sha256: 9a0c5d3b7a0f1f3a4a0d4f0b6f0c8f9c1f3c4b3a2d1e0f9e8d7c6b5a49382716
+"""
+
+import typing as t
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._error import PostfixTlsError
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls import options
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.probe import probe_all
+
+
+def main() -> t.NoReturn:
+    module = AnsibleModule(argument_spec=options.ARGUMENT_SPEC, supports_check_mode=True)
+    try:
+        targets = options.targets(module.params)
+        module.exit_json(changed=False, results=probe_all(targets, options.look(module.params), module.params["concurrency"]))
+    except PostfixTlsError as error:
+        module.fail_json(msg=str(error), **error.details)
+
+
+if __name__ == "__main__":
+    main()
