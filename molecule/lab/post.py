@@ -63,7 +63,7 @@ def _gather(sender: Host, receiver: Host, marker: str, pcap: str, log_from: int,
     def deferred() -> str:
         return sender.run("tail -c +%d /var/log/mail.log | grep 'status=deferred'" % (log_from + 1), check=False)
 
-    _wait((lambda: deferred()) if until_deferred else (lambda: _delivered(receiver, marker) or deferred()))
+    _wait(deferred if until_deferred else (lambda: _delivered(receiver, marker) or deferred()))
     time.sleep(0.3)  # the last packets on their way to the file
     sender.run("kill $(cat %s.pid); while kill -0 $(cat %s.pid) 2>/dev/null; do sleep 0.05; done" % (pcap, pcap))
     wire = base64.b64decode(sender.run("base64 %s; rm -f %s*" % (pcap, pcap)))

@@ -7,17 +7,15 @@ import shlex
 import subprocess
 from pathlib import Path
 
-import yaml
-
 INVENTORY = Path(__file__).resolve().parents[2] / ".cache" / "lab" / "inventory"
 
 
 def play(playbook: Path, limit: str, **variables: object) -> str:
-    """Runs a playbook as a postmaster would, with these extra variables. Raises AssertionError with its output where it fails."""
+    """What a playbook said, run as a postmaster would, with these extra variables. Raises AssertionError with its output where it fails."""
     command = ["ansible-playbook", "-i", str(INVENTORY), str(playbook), "--limit", limit, "-e", json.dumps(variables)]
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+    return done.stdout + done.stderr
 
 
 class Host:
@@ -26,13 +24,18 @@ class Host:
     def __init__(self, name: str) -> None:
         self.name = name
         self.fqdn = "%s.lab.test" % name
-        self.vars = next(hosts[name] for hosts in map(_hosts, sorted(INVENTORY.glob("*.yml"))) if name in hosts)
+        self.vars = next(hosts[name] for hosts in map(_hosts, sorted(INVENTORY.glob("*.json"))) if name in hosts)
+        self.address = self.vars["ansible_host"]
+
+    def ssh(self) -> list:
+        """The command that logs in."""
+        options = ["-i", self.vars["ansible_ssh_private_key_file"], *shlex.split(self.vars["ansible_ssh_common_args"])]
+        return ["ssh", *options, "%s@%s" % (self.vars["ansible_user"], self.address)]
 
     def run(self, command: str, check: bool = True) -> str:
         """A shell command as root; its standard output. Raises AssertionError with both outputs where it fails."""
-        words = ["ssh", "-i", self.vars["ansible_ssh_private_key_file"], *shlex.split(self.vars["ansible_ssh_common_args"])]
-        words += ["%s@%s" % (self.vars["ansible_user"], self.vars["ansible_host"]), "sudo -n sh -c %s" % shlex.quote(command)]
-        done = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace")
+        words = [*self.ssh(), "sudo -n sh -c %s" % shlex.quote(command)]
+        done = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", check=False)
         if check and done.returncode:
             raise AssertionError("%s: %s: %d\n%s%s" % (self.name, command, done.returncode, done.stdout, done.stderr))
         return done.stdout
@@ -41,7 +44,7 @@ class Host:
 def _hosts(path: Path) -> dict:
     """{name: variables} of an inventory file, group variables included."""
     found: dict = {}
-    for group in yaml.safe_load(path.read_text(encoding="utf-8")).values():
+    for group in json.loads(path.read_text(encoding="utf-8")).values():
         for name, variables in (group.get("hosts") or {}).items():
             found[name] = {**(group.get("vars") or {}), **(variables or {})}
     return found

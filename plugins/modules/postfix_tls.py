@@ -32,6 +32,7 @@ attributes:
     support: full
   platform:
     platforms: posix
+    support: full
 options:
   state:
     description:

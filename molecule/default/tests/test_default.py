@@ -2,6 +2,7 @@
 """Hardened hosts of every release, looked at by tools that are not ours."""
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -66,7 +67,8 @@ def test_the_key_is_roots_alone(mx) -> None:
 
 
 def test_the_policy_table_answers(mx) -> None:
-    protocols = "!SSLv2:!SSLv3:!TLSv1:!TLSv1.1" if postconf(mx, "mail_version") < "3.6" else ">=TLSv1.2"
+    release = tuple(map(int, postconf(mx, "mail_version").split(".")[:2]))
+    protocols = "!SSLv2:!SSLv3:!TLSv1:!TLSv1.1" if release < (3, 6) else ">=TLSv1.2"
     table = postconf(mx, "smtp_tls_policy_maps")
     assert mx.check_output("postmap -q partner.example.com %s", table) == (
         "secure match=mx.partner.example.com:.partner.example.net protocols=%s" % protocols
@@ -77,8 +79,9 @@ def test_the_policy_table_answers(mx) -> None:
 def test_postfix_has_nothing_to_complain_about(mx) -> None:
     assert mx.run("postconf -n >/dev/null").stderr == ""
     assert mx.run("postfix check").rc == 0
-    lines = mx.run("grep -E 'postfix.*(warning|error|fatal|panic):.*tls' -i /var/log/mail.log").stdout
-    assert lines == ""
+    lines = mx.run("grep -Ei 'postfix.*(warning|error|fatal|panic):.*tls' /var/log/mail.log").stdout.splitlines()
+    refused = re.compile("TLS library problem: .*(version too low|unsupported protocol)")  # what the looks were refused
+    assert [line for line in lines if not refused.search(line)] == []
 
 
 def test_no_obsolete_parameter_is_left(mx) -> None:

@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Every target does its own set-up, once; what it makes lies under .cache/.
+
+CACHE       := $(CURDIR)/.cache
+VENV        := $(CACHE)/venv
+COLLECTION  := $(CACHE)/ansible_collections/mailsec/postfix_tls
+LAB         := python3 molecule/lab/lab
+SCENARIOS   := default wire sending_only
+MOLECULE    := molecule test --no-command-borders --scenario-name
+
+export PATH := $(VENV)/bin:$(PATH)
+export ANSIBLE_HOME := $(CACHE)/ansible
+export ANSIBLE_COLLECTIONS_PATH := $(CACHE)
+export ANSIBLE_PIPELINING := True
+export ANSIBLE_NOCOWS := True
+export ANSIBLE_RETRY_FILES_ENABLED := False
+export PYTHONDONTWRITEBYTECODE := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint unit sanity scenario $(SCENARIOS:%=scenario-%) bench hosts login clean distclean
+
+help: ## show this
+	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
+
+demo: setup ## harden two real Postfix hosts, and prove it on the wire
+	@$(LAB) up demo
+	@tests/demo/run
+
+test: setup ## lint, unit tests, ansible-test sanity, all molecule scenarios
+	@trap '$(LAB) down $(SCENARIOS)' EXIT; tests/all
+
+lint: $(VENV)/ready ## all static checks
+	@tests/lint/run
+
+unit: $(VENV)/ready ## unit tests
+	@pytest -q tests/unit
+
+sanity: $(VENV)/ready ## all tests of ansible-test sanity
+	@tests/sanity/run
+
+scenario: setup ## one molecule scenario, as in S=wire; its hosts stay
+	@$(MOLECULE) $(or $(S),$(error Say which, as in S=wire: $(SCENARIOS))) --destroy=never
+
+$(SCENARIOS:%=scenario-%): scenario-%: setup
+	@$(MOLECULE) $*
+
+bench: setup ## what a run costs, as ratios
+	@$(LAB) up bench >&2
+	@tests/benchmark/run
+
+hosts: ## the state of all test hosts
+	@$(LAB) list
+
+login: ## a shell on a test host, as in H=mx1
+	@$(LAB) login $(or $(H),$(error Say where, as in H=mx1; `make hosts` shows all))
+
+clean: ## remove hosts, network, keys and caches of this checkout
+	@$(LAB) clean
+	@rm -rf $(CACHE) .ansible .hypothesis tests/output
+
+distclean: ## clean, and the hosts' images, which other checkouts on this machine may use
+	@$(LAB) clean --images
+	@$(MAKE) --no-print-directory clean
+
+setup: $(VENV)/ready ## only the set-up
+	@tests/setup hosts
+
+$(VENV)/ready: tests/requirements.txt
+	@tests/setup python
+	@echo "setup: Python packages into .cache/venv"
+	@PATH="$${PATH#*:}" python3 -m venv --clear $(VENV)
+	@$(VENV)/bin/pip install --quiet --disable-pip-version-check --requirement $<
+	@mkdir -p $(dir $(COLLECTION)) && ln -sfn ../../.. $(COLLECTION)
+	@touch $@
