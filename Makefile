@@ -10,10 +10,6 @@ MOLECULE    := molecule test --no-command-borders --scenario-name
 
 export PATH := $(VENV)/bin:$(PATH)
 export ANSIBLE_HOME := $(CACHE)/ansible
-export ANSIBLE_COLLECTIONS_PATH := $(CACHE)
-export ANSIBLE_PIPELINING := True
-export ANSIBLE_NOCOWS := True
-export ANSIBLE_RETRY_FILES_ENABLED := False
 export PYTHONDONTWRITEBYTECODE := 1
 
 .DEFAULT_GOAL := help
@@ -69,6 +65,6 @@ $(VENV)/ready: tests/requirements.txt
 	@tests/setup python
 	@echo "setup: Python packages into .cache/venv"
 	@PATH="$${PATH#*:}" python3 -m venv --clear $(VENV)
-	@$(VENV)/bin/pip install --quiet --disable-pip-version-check --requirement $<
+	@$(VENV)/bin/pip install --quiet --quiet --disable-pip-version-check --requirement $<
 	@mkdir -p $(dir $(COLLECTION)) && ln -sfn ../../.. $(COLLECTION)
 	@touch $@

@@ -137,7 +137,7 @@ class Lab:
         raise refused
 
     def _start(self, name: str, image: str, addresses: dict, authority: Authority) -> None:
-        print("lab: starting %s" % name, flush=True)
+        print("lab: starting %s\n" % name, end="", flush=True)
         self.engine.run("rm", "--force", "--volumes", container(name), check=False)
         self.engine.run(
             "run", "--detach", "--name", container(name), "--label", "lab=%s" % LAB, "--hostname", "%s.%s" % (name, DOMAIN),

@@ -51,7 +51,7 @@ def ensure(engine: Engine, release: str) -> str:
     with _alone(image):
         if not engine.has_image(image):
             base = _base().format(release=release)
-            print("lab: %s makes %s of %s, about a minute" % (engine.name, image, base or "Debian's packages"), flush=True)
+            print("lab: %s makes %s of %s, about a minute\n" % (engine.name, image, base or "Debian's packages"), end="", flush=True)
             with tempfile.TemporaryDirectory(prefix="lab-image-") as folder:
                 if base:
                     _from_image(engine, release, image, base, Path(folder))

@@ -469,7 +469,11 @@ def _receives_encrypted(host: Instance) -> bool:
 
 
 def main() -> t.NoReturn:
-    module = AnsibleModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
+    # Ansible's own line in the system log would hold the key: it masks values as they are, and there a line end is written as \\n.
+    module = AnsibleModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True, no_log=True)
+    module.no_log = False
+    shown = dict(module.params, chains=[chain["name"] for chain in module.params["chains"]])
+    module.log("Invoked with %s" % " ".join("%s=%s" % item for item in shown.items()))
     try:
         result = PostfixTls(module).result()
         for finding in result["findings"]:
