@@ -43,6 +43,7 @@ from pathlib import Path
 
 import yaml
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from ansible.module_utils.errors import UnsupportedError
 from ansible.plugins.loader import lookup_loader
 from ansible.plugins.lookup import LookupBase
 
@@ -57,7 +58,9 @@ def complaints(role: str, options: dict, values: dict) -> list:
         hint = "did you mean %s?" % near[0] if near else "it has %s." % ", ".join(sorted(options))
         told.append("%s: the role %s has no such variable; %s" % (name, role, hint))
     known = {name: value for name, value in values.items() if name in options}
-    return told + ["%s." % message.rstrip(".") for message in ArgumentSpecValidator(options).validate(known).error_messages]
+    for error in ArgumentSpecValidator(options).validate(known).errors:
+        told.append("%s%s." % ("Not understood: " if isinstance(error, UnsupportedError) else "", error.msg.rstrip(".")))
+    return told
 
 
 class LookupModule(LookupBase):
@@ -68,5 +71,13 @@ class LookupModule(LookupBase):
         for role in terms:
             spec = yaml.safe_load((ROLES / role / "meta" / "argument_specs.yml").read_text(encoding="utf-8"))
             names = [name for name in variables or {} if name.startswith("%s_" % role)]
-            told += complaints(role, spec["argument_specs"]["main"]["options"], dict(zip(names, value.run(names, variables))))
+            values = dict(zip(names, map(_plain, value.run(names, variables))))
+            told += complaints(role, spec["argument_specs"]["main"]["options"], values)
         return told
+
+
+def _plain(value: object) -> object:
+    """Without Ansible's lazy containers: the validator copies what it is given, and they drag all of templating along."""
+    if isinstance(value, dict):
+        return {key: _plain(entry) for key, entry in value.items()}
+    return [_plain(entry) for entry in value] if isinstance(value, list) else value

@@ -299,6 +299,7 @@ log:
   sample: ["postfix/smtpd[4711]: warning: cannot get RSA private key from file: disabling TLS support"]
 """
 
+import os
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
@@ -379,6 +380,8 @@ class PostfixTls:
         self.params = module.params
         self.verify = dict({"names": None, "ca_file": None, "timeout": 10.0, "start_timeout": 30.0}, **self.params["verify"])
         self.kept = Kept(self.params["config_directory"])
+        self._instance: Instance | None = None
+        self._files: list = []
 
     def run(self, argv: list, stdin: str | None = None) -> tuple:
         return self.module.run_command(
@@ -386,7 +389,13 @@ class PostfixTls:
         )
 
     def read(self) -> Instance:
-        return Instance.read(self.run, self.params["config_directory"])
+        """The instance as it is configured now; read again only when one of its files is another."""
+        names = ("main.cf", "master.cf")
+        seen = [os.stat(path) for path in (os.path.join(self.params["config_directory"], name) for name in names) if os.path.exists(path)]
+        files = [(stat.st_ino, stat.st_mtime_ns, stat.st_size) for stat in seen]
+        if self._instance is None or files != self._files:
+            self._instance, self._files = Instance.read(self.run, self.params["config_directory"]), files
+        return self._instance
 
     def result(self) -> dict:
         host = self.read()

@@ -215,69 +215,12 @@ results:
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.mailsec.postfix_tls.plugins.module_utils._chain import pem
-from ansible_collections.mailsec.postfix_tls.plugins.module_utils._error import PostfixTlsError
-from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls import options, polling
-from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.checks import CHECK_NAMES, Expectation
-from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.probe import probe_all
-from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.report import explain
-from ansible_collections.mailsec.postfix_tls.plugins.module_utils._tls.versions import NAMES
-
-ARGUMENT_SPEC = dict(
-    options.ARGUMENT_SPEC,
-    expect={
-        "type": "dict",
-        "default": {},
-        "apply_defaults": True,
-        "options": {
-            "starttls": {"type": "bool", "default": True},
-            "floor": {"type": "str", "choices": list(NAMES), "default": "TLSv1.2"},
-            "trust": {"type": "bool", "default": True},
-            "name": {"type": "bool", "default": True},
-            "deployed": {"type": "list", "elements": "str", "default": []},
-        },
-    },
-    deployed_chain={"type": "path"},
-    min_days_left={"type": "int", "default": 0},
-    checks={"type": "list", "elements": "str", "choices": list(CHECK_NAMES)},
-    retries={"type": "int", "default": 0},
-    delay={"type": "float", "default": 5.0},
-)
-
-
-def expectation(params: dict) -> Expectation:
-    """Raises PostfixTlsError for what can't be expected, and for a deployed chain that can't be read."""
-    expected = dict(params["expect"])
-    if params["deployed_chain"]:
-        expected["deployed"] = expected["deployed"] + pem.leaf_digests(_read(params["deployed_chain"]))
-    return Expectation(min_days_left=params["min_days_left"], checks=params["checks"], **expected)
-
-
-def _read(path: str) -> str:
-    remedy = "Name the PEM file of the deployed chain on the machine that runs the module."
-    try:
-        with open(path, encoding="utf-8", errors="replace") as stream:
-            content = stream.read()
-    except OSError as error:
-        raise PostfixTlsError("deployed_chain", path, error.strerror, remedy) from error
-    if not pem.leaf_digests(content):
-        raise PostfixTlsError("deployed_chain", path, "it holds no certificate", remedy)
-    return content
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils import _verification
 
 
 def main() -> t.NoReturn:
-    module = AnsibleModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
-    params = module.params
-    try:
-        targets, look, expected = options.targets(params), options.look(params), expectation(params)
-        means = polling.Means(lambda some: probe_all(some, look, params["concurrency"]))
-        results, attempts = polling.verify(targets, expected, means, params["retries"], params["delay"])
-    except PostfixTlsError as error:
-        module.fail_json(msg=str(error), **error.details)
-    wrong = explain(results)
-    if wrong:
-        module.fail_json(msg=wrong, results=results, attempts=attempts)
-    module.exit_json(changed=False, results=results, attempts=attempts)
+    module = AnsibleModule(argument_spec=_verification.ARGUMENT_SPEC, supports_check_mode=True)
+    module.exit_json(**_verification.result(module.params))
 
 
 if __name__ == "__main__":
