@@ -67,7 +67,7 @@ class Proof:
                 raise PostfixTlsError(
                     "%s:%d" % (result["target"]["host"], result["target"]["port"]), finding["check"],
                     "observed %s, expected %s" % (finding["observed"], finding["expected"]),
-                    "See %s." % finding["fix"] if finding["fix"] else "See the log.",
+                    "Fix: %s." % (finding["fix"] or "the log says why"),
                     results=seen,
                 )
         return seen

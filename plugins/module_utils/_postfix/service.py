@@ -12,6 +12,7 @@ from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.insta
 
 DEFAULT_DIRECTORY = "/etc/postfix"
 _TROUBLE = re.compile(r"postfix.*(?:warning|error|fatal|panic):")
+_PREFIX = re.compile(r"^.*?\[\d+\]: ")
 _LOG_FILES = ("/var/log/mail.log", "/var/log/maillog")
 
 
@@ -77,8 +78,9 @@ class Service:
                 ["journalctl", "--quiet", "--no-pager", "--output=short", "--lines=500", "--since=@%d" % self._since],
             )
             lines = out.splitlines()
-        told = [line.strip() for line in lines if _TROUBLE.search(line)]
-        return list(dict.fromkeys(told))[-most:]
+        # The last of each: retries and further processes say the same again.
+        told = {_PREFIX.sub("", line): line.strip() for line in lines if _TROUBLE.search(line)}
+        return list(told.values())[-most:]
 
     def _restart_commands(self) -> list:
         if self._directory == DEFAULT_DIRECTORY:

@@ -28,13 +28,17 @@ class FileChange:
         return "remove" if self.after.content is None else "change"
 
     def diff(self) -> dict:
-        before, after = self.shown if self.secret else (_text(self.before), _text(self.after))
         return {
             "before_header": self.path,
             "after_header": self.path,
-            "before": before,
-            "after": after,
+            "before": self._shown(self.before, self.shown[0]),
+            "after": self._shown(self.after, self.shown[1]),
         }
+
+    def _shown(self, state: FileState, instead: str) -> str:
+        if state.content is None:
+            return ""
+        return instead if self.secret else state.content.decode("utf-8", "replace")
 
 
 @dataclass
@@ -54,7 +58,3 @@ class Plan:
 
     def diff(self) -> list:
         return [change.diff() for change in self.changes]
-
-
-def _text(state: FileState) -> str:
-    return "" if state.content is None else state.content.decode("utf-8", "replace")
