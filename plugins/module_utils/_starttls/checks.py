@@ -48,7 +48,7 @@ class Expectation:
 
 
 class Check(NamedTuple):
-    """look(facts, expectation) -> Seen; called only when applies(facts, expectation). expected: may hold {fields} of Expectation."""
+    """look(facts, expectation) -> Seen; called only when applies(facts, expectation). expected: may hold {fields} of Expectation, and {server_name}."""
 
     name: str
     applies: Callable
@@ -61,7 +61,7 @@ class Check(NamedTuple):
 def judge(facts: dict, expectation: Expectation) -> list:
     """The findings about one target, in the order of C(CHECKS)."""
     findings = []
-    fields = dict(vars(expectation), deployed=", ".join(expectation.deployed))
+    fields = dict(vars(expectation), deployed=", ".join(expectation.deployed), server_name=facts["target"]["server_name"])
     for check in CHECKS:
         if expectation.checks is not None and check.name not in expectation.checks or not check.applies(facts, expectation):
             continue
@@ -135,7 +135,7 @@ CHECKS = (
     ),
     Check(
         "name", _wants("name"), verdicts.verdict_on("name"),
-        "a certificate made out to the name of the target",
+        "a certificate made out to {server_name}",
         "smtpd_tls_chain_files = a file whose certificate has the name of the MX record, usually myhostname",
         "RFC 9525 section 6",
     ),

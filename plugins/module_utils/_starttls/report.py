@@ -17,10 +17,10 @@ def explain(results: list) -> str:
         for finding in failed(result["findings"]):
             groups.setdefault(finding["observed"], []).append(finding)
         for observed, (first, *same) in groups.items():
-            line = "%s: %s: %s. Expected: %s. Fix: %s" % (
+            line = "%s: %s: %s. Expected: %s. Fix: %s." % (
                 where(result["target"]), "%s %s" % (first["check"], first["verdict"]), observed, first["expected"], first["fix"],
             )
-            lines.append(line + (". For the same reason unknown: %s" % ", ".join(finding["check"] for finding in same) if same else ""))
+            lines.append(line + (" For the same reason unknown: %s." % ", ".join(finding["check"] for finding in same) if same else ""))
     return "\n".join(lines)
 
 
