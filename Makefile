@@ -29,7 +29,7 @@ lint: $(VENV)/ready ## all static checks
 	@tests/lint/run
 
 unit: $(VENV)/ready ## unit tests
-	@pytest -q tests/unit
+	@pytest tests/unit
 
 sanity: $(VENV)/ready ## all tests of ansible-test sanity
 	@tests/sanity/run

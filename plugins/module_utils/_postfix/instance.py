@@ -64,7 +64,7 @@ class Instance:
                 main, None, "Postfix can't read its own configuration (%s)" % _last_line(err),
                 "Mend it first; nothing was changed.",
             )
-        values = dict(line.split(" = ", 1) if " = " in line else (line.rstrip(" ="), "") for line in out.splitlines() if "=" in line)
+        values = dict(line.split(" = ", 1) if " = " in line else (line.rstrip(" ="), "") for line in out.split("\n") if "=" in line)
         try:
             with open(os.path.join(directory, "master.cf"), encoding="utf-8", errors="surrogateescape") as file:
                 master_text = file.read()

@@ -26,7 +26,7 @@ class MainCf:
     def __init__(self, text: str) -> None:
         self._lines: list[_Line] = []
         aside: list[_Line] = []  # comments and empty lines that a continuation may still follow
-        for physical in text.splitlines(keepends=True):
+        for physical in _physical(text):
             stripped = physical.strip(" \t\r\n")
             if not stripped or stripped.startswith("#"):
                 aside.append(_Line(physical, None))
@@ -49,7 +49,7 @@ class MainCf:
         for line in reversed(self._lines):
             if line.name == name:
                 value = line.text.split("=", 1)[1]
-                parts = [part.strip() for part in value.splitlines()]
+                parts = [part.strip() for part in _physical(value)]
                 return " ".join(part for at, part in enumerate(parts) if part and (at == 0 or part[0] != "#"))
         return None
 
@@ -73,9 +73,14 @@ class MainCf:
         self._lines = [line for line in (_unless(line, name, None) for line in self._lines) if line.text]
 
 
+def _physical(text: str) -> list:
+    """The lines with their ends. Only a line feed ends one for Postfix; str.splitlines knows ten more."""
+    return re.findall(r"[^\n]*\n|[^\n]+", text)
+
+
 def _comments(text: str) -> str:
     """The comment lines that stand between a definition and its continuations: they are the postmaster's."""
-    return "".join(line for line in text.splitlines(keepends=True)[1:] if line.lstrip().startswith("#"))
+    return "".join(line for line in _physical(text)[1:] if line.lstrip().startswith("#"))
 
 
 def _unless(line: _Line, name: str, last: _Line | None) -> _Line:

@@ -20,7 +20,7 @@ class Service:
 def services(text: str) -> list[Service]:
     """All services, in order. Lines that master(8) itself would not take are left to C(postfix check)."""
     logical: list[str] = []
-    for line in text.splitlines():
+    for line in text.split("\n"):
         if not line.strip() or line.lstrip().startswith("#"):
             continue
         if line[0] in " \t" and logical:

@@ -9,9 +9,10 @@ from __future__ import annotations
 import re
 
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._error import PostfixTlsError
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._tls import versions
 
 #: Postfix's names, oldest first. SSLv2 is a name it still accepts and never speaks.
-NAMES = ("SSLv2", "SSLv3", "TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3")
+NAMES = ("SSLv2", *versions.NAMES)
 RANGES_SINCE = (3, 6)
 
 _TOKEN = re.compile(r"^(?P<mark>>=|<=|!?)(?P<name>.+)$")

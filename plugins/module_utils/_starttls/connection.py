@@ -85,7 +85,7 @@ class Connection:
         except socket.timeout as error:
             reason = "no time was left for %s: the limit is %g s for everything" % (purpose, self.deadline.seconds)
             raise failure(self.where, reason) from error
-        except ssl.SSLEOFError as error:
+        except (ssl.SSLEOFError, ssl.SSLZeroReturnError) as error:
             raise failure(self.where, "the server closed the connection instead of %s" % purpose) from error
         except ssl.SSLError as error:
             raise failure(self.where, words(error)) from error

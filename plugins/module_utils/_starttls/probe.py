@@ -153,7 +153,7 @@ class _Probe:
                 seen = readable
         self.certificates = [certificate.facts(der, info, self.look.details) for der, info in seen.certificates]
         self.tls = _tls(verified, seen)
-        self.tls["name"] = _name(self.certificates, self.target.name)
+        self.tls["name"] = _name(self.certificates, self.target.sni or self.target.name)
         if self.look.versions:
             for version in NAMES:
                 self.tls["versions"][version] = self._version(version, seen)
@@ -228,13 +228,13 @@ class _Probe:
         self._keep("banner", str(banner))
         if banner.code != 220:
             dialogue.leave()
-            raise failure(dialogue.connection.where, "the server turned us away: %s" % banner)
+            raise failure(dialogue.connection.where, "the server turned us away: %s" % str(banner))
 
     def _ehlo(self, dialogue: Dialogue) -> list:
         reply = dialogue.command("EHLO %s" % self.look.ehlo_name)
         if reply.code != 250:
             dialogue.leave()
-            raise failure(dialogue.connection.where, "the server refused EHLO: %s" % reply)
+            raise failure(dialogue.connection.where, "the server refused EHLO: %s" % str(reply))
         return list(reply.lines[1:])
 
     def _keep(self, key: str, value: object) -> None:

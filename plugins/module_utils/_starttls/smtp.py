@@ -68,7 +68,7 @@ class Dialogue:
                 raise failure(self.connection.where, "the server sent more than %d lines instead of %s" % (MOST_LINES, purpose))
         reply = Reply(code, tuple(lines))
         if code == 421:
-            raise failure(self.connection.where, "the server ended the session: %s" % reply, session_ended=True)
+            raise failure(self.connection.where, "the server ended the session: %s" % str(reply), session_ended=True)
         return reply
 
     def _parsed(self, line: bytes, purpose: str) -> tuple:

@@ -34,8 +34,12 @@ def test_a_difference_is_told(role_defaults, defaults: dict, options: dict, told
 
 
 def test_a_role_that_differs_fails_the_check(role_defaults, tmp_path: Path, monkeypatch, capsys) -> None:
-    for folder, text in (("defaults/main.yml", "a_level: may\n"), ("meta/argument_specs.yml", "argument_specs: {main: {options: {a_level: {default: none}}}}\n")):
-        path = tmp_path / "a" / folder
+    texts = {
+        "defaults/main.yml": "a_level: may\n",
+        "meta/argument_specs.yml": "argument_specs: {main: {options: {a_level: {default: none}}}}\n",
+    }
+    for name, text in texts.items():
+        path = tmp_path / "a" / name
         path.parent.mkdir(parents=True)
         path.write_text(text, encoding="utf-8")
     monkeypatch.setattr(role_defaults, "ROLES", tmp_path)

@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Bytes of a stranger become an answer or one clear error, never a traceback."""
+from __future__ import annotations
+
+import ssl
+
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._error import PostfixTlsError
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls import certificate, names, server_flight, smtp
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.client_hello import client_hello
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.connection import Deadline, printable
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._tls.versions import BY_NAME, NAMES, below
+from hypothesis import given
+from hypothesis import strategies as st
+from issuing import issue
+
+RECORD = st.builds(
+    lambda kind, length, body: bytes([kind, 3, 3]) + length.to_bytes(2, "big") + body,
+    st.sampled_from([20, 21, 22, 23]), st.integers(0, 65535), st.binary(max_size=80),
+)
+
+
+@given(st.one_of(st.binary(max_size=200), RECORD, st.lists(RECORD, max_size=3).map(b"".join)))
+def test_any_flight_is_an_answer_not_yet_one_or_malformed(data: bytes) -> None:
+    try:
+        answer = server_flight.parse(data)
+    except PostfixTlsError:
+        return
+    assert answer is None or isinstance(answer, (server_flight.ServerHello, server_flight.Alert))
+
+
+def real_flight(version: ssl.TLSVersion, asked: str) -> bytes:
+    """What OpenSSL as a server answers to our ClientHello."""
+    leaf = issue("mx.example.org")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.set_ciphers("ALL:@SECLEVEL=0")
+    context.minimum_version = context.maximum_version = version
+    path = "/proc/self/fd/%d" % _memory(leaf.key_pem() + leaf.pem)
+    context.load_cert_chain(path)
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    server = context.wrap_bio(incoming, outgoing, server_side=True)
+    incoming.write(client_hello(asked, "mx.example.org"))
+    try:
+        server.do_handshake()
+    except ssl.SSLError:
+        pass
+    return outgoing.read()
+
+
+def _memory(text: str) -> int:
+    import os
+
+    descriptor = os.memfd_create("chain")
+    os.write(descriptor, text.encode())
+    return descriptor
+
+
+def test_our_client_hello_is_understood_and_the_answer_read_byte_by_byte() -> None:
+    for name, version in (("TLSv1.2", ssl.TLSVersion.TLSv1_2), ("TLSv1.3", ssl.TLSVersion.TLSv1_3)):
+        flight = real_flight(version, name)
+        answers = [server_flight.parse(flight[:end]) for end in range(len(flight) + 1)]
+        first = next(at for at, answer in enumerate(answers) if answer)
+        assert answers[first].version == BY_NAME[name].wire and set(answers[first:]) == {answers[first]}
+        assert set(answers[:first]) == {None}
+
+
+def test_a_version_the_server_does_not_speak_is_refused_by_an_alert() -> None:
+    assert str(server_flight.parse(real_flight(ssl.TLSVersion.TLSv1_3, "TLSv1.2"))) == "alert protocol_version"
+
+
+@given(st.binary(max_size=300), st.one_of(st.none(), st.just({}), st.dictionaries(st.text(max_size=9), st.just(()), max_size=3)))
+def test_any_bytes_as_a_certificate_give_facts_with_nulls(der: bytes, info: dict | None) -> None:
+    facts = certificate.facts(der, info, details=True)
+    assert len(facts["sha256"]) == 64 and facts["key_type"] is None and facts["days_left"] is None
+
+
+@given(st.lists(st.text(max_size=40), max_size=5), st.text(max_size=40))
+def test_any_name_is_covered_or_not(made_out_to: list, wanted: str) -> None:
+    assert names.covers(made_out_to, wanted) in (True, False)
+
+
+@given(st.lists(st.text(max_size=30), max_size=6))
+def test_any_ehlo_lines_are_keywords(lines: list) -> None:
+    assert all(keyword == keyword.upper() for keyword in smtp.keywords(lines))
+
+
+@given(st.one_of(st.text(), st.binary()))
+def test_what_is_shown_is_visible_ascii(said) -> None:
+    shown = printable(said)
+    assert shown.isascii() and (shown.isprintable() or shown == "")
+
+
+def test_below_a_floor_are_the_older_versions() -> None:
+    assert below("TLSv1.2") == ("SSLv3", "TLSv1", "TLSv1.1") and below(NAMES[0]) == ()
+
+
+def test_a_deadline_never_goes_below_nothing() -> None:
+    now = [0.0]
+    deadline = Deadline(5.0, clock=lambda: now[0])
+    now[0] = 3.0
+    assert deadline.left() == 2.0
+    now[0] = 9.0
+    assert deadline.left() == 0.0

@@ -1,0 +1,212 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is asked for becomes a plan: complete, minimal, the same when seen twice, and nothing in it that was not asked for."""
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._error import PostfixTlsError
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._intent import Intent, Proposal, propose
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.instance import Instance
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.main_cf import MainCf
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._transaction import files
+from hosts_of_text import instance
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from issuing import issue
+
+NAME = "mx.example.org"
+ROOT = issue("root", authority=True)
+LEAF = issue(NAME, ROOT)
+SELF_SIGNED = issue(NAME)
+MAIN = "# hand written\nmyhostname = mx.example.org\nrelayhost =\nsmtpd_tls_cert_file = /etc/ssl/snakeoil.pem\nsmtpd_use_tls = yes\n"
+ON = {"smtpd_tls_security_level": "may", "smtpd_tls_protocols": ">=TLSv1.2"}
+
+
+@pytest.fixture
+def etc(tmp_path: Path) -> Path:
+    (tmp_path / "main.cf").write_text(MAIN, encoding="utf-8")
+    (tmp_path / "root.pem").write_text(ROOT.pem, encoding="utf-8")
+    return tmp_path
+
+
+def chain(leaf=LEAF) -> dict:
+    return {"name": "default", "key": leaf.key_pem(), "certificate": leaf.pem}
+
+
+def host(etc: Path, **values: str) -> Instance:
+    """What Postfix reads of main.cf as it is on disk now: what is set there, else values, else its defaults."""
+    main = MainCf((etc / "main.cf").read_text(encoding="utf-8"))
+    known = instance().known
+    written = {name: main.raw(name) for name in known if main.raw(name) is not None}
+    return instance(str(etc), **dict({"smtp_tls_CApath": "/etc/ssl/certs"}, **values, **written))
+
+
+def ask(etc: Path, leaf=None, values: dict | None = None, **intent: object) -> Proposal:
+    return propose(host(etc, **(values or {})), Intent(chains=[chain(leaf)] if leaf else [], ca_file=str(etc / "root.pem"), **intent))
+
+
+def carry_out(proposal: Proposal) -> None:
+    for change in proposal.plan.changes:
+        files.write(change.path, change.after)
+
+
+def main_cf(etc: Path) -> str:
+    return (etc / "main.cf").read_text(encoding="utf-8")
+
+
+def test_a_certificate_and_a_level_become_one_chain_file_and_one_change_of_main_cf(etc: Path) -> None:
+    proposal = ask(etc, LEAF, parameters=ON)
+    assert [change.path for change in proposal.plan.changes] == [str(etc / "tls/default.pem"), str(etc / "main.cf")]
+    carry_out(proposal)
+    assert main_cf(etc) == (
+        "# hand written\nmyhostname = mx.example.org\nrelayhost =\n"
+        "smtpd_tls_security_level = may\nsmtpd_tls_protocols = >=TLSv1.2\nsmtpd_tls_chain_files = %s\n" % (etc / "tls/default.pem")
+    )
+    assert (etc / "tls/default.pem").read_text(encoding="utf-8") == LEAF.key_pem() + LEAF.pem
+    assert proposal.receiving and proposal.trusted == {str(etc / "tls/default.pem")} and proposal.plan.findings == []
+
+
+def test_seen_again_there_is_nothing_to_do(etc: Path) -> None:
+    carry_out(ask(etc, LEAF, parameters=ON))
+    again = ask(etc, LEAF, parameters=ON)
+    assert again.plan.changes == [] and again.receiving
+
+
+def test_no_diff_holds_a_line_of_the_key(etc: Path) -> None:
+    shown = str(ask(etc, LEAF, parameters=ON).plan.diff())
+    assert LEAF.sha256 in shown
+    assert not [line for line in LEAF.key_pem().splitlines() if line in shown]
+    carry_out(ask(etc, LEAF, parameters=ON))
+    other = issue(NAME, ROOT)
+    shown = str(ask(etc, other, parameters=ON).plan.diff())
+    assert LEAF.sha256 in shown and other.sha256 in shown and "PRIVATE KEY" not in shown
+
+
+@pytest.mark.parametrize("leaf, why", [(SELF_SIGNED, "the certificate is self-signed"), (None, "there is no certificate")])
+def test_without_a_certificate_that_peers_trust_only_sending_is_switched_on(etc: Path, leaf, why: str) -> None:
+    (etc / "main.cf").write_text("relayhost =\n", encoding="utf-8")
+    proposal = ask(etc, leaf, parameters=dict(ON, smtp_tls_security_level="may"))
+    carry_out(proposal)
+    assert MainCf(main_cf(etc)).raw("smtpd_tls_security_level") == "none"
+    assert MainCf(main_cf(etc)).raw("smtp_tls_security_level") == "may"
+    assert not (etc / "tls").exists() and not proposal.receiving
+    [finding] = proposal.plan.findings
+    assert why in finding["observed"] and "smtpd_tls_allow_self_signed: true" in finding["fix"]
+
+
+def test_a_self_signed_certificate_can_be_allowed(etc: Path) -> None:
+    proposal = ask(etc, SELF_SIGNED, parameters=ON, self_signed="allow")
+    carry_out(proposal)
+    assert MainCf(main_cf(etc)).raw("smtpd_tls_security_level") == "may"
+    assert proposal.trusted == frozenset() and proposal.plan.findings == []
+
+
+def test_a_chain_that_main_cf_names_already_is_proven_and_used(etc: Path) -> None:
+    (etc / "own.pem").write_text(LEAF.key_pem() + LEAF.pem, encoding="utf-8")
+    (etc / "main.cf").write_text("smtpd_tls_chain_files = %s\n" % (etc / "own.pem"), encoding="utf-8")
+    proposal = ask(etc, parameters=ON)
+    assert proposal.receiving and proposal.trusted == {str(etc / "own.pem")}
+    (etc / "own.pem").write_text(issue(NAME, ROOT).key_pem() + LEAF.pem, encoding="utf-8")
+    with pytest.raises(PostfixTlsError, match="the key does not belong to the first certificate"):
+        ask(etc, parameters=ON)
+
+
+def test_the_names_to_cover_are_myhostname_or_those_asked_for(etc: Path) -> None:
+    with pytest.raises(PostfixTlsError, match="chain default = other.example.org: it does not cover that name"):
+        ask(etc, LEAF, parameters=ON, names=["other.example.org"])
+    (etc / "main.cf").write_text("myhostname = mx2.example.org\n", encoding="utf-8")
+    with pytest.raises(PostfixTlsError, match="chain default = mx2.example.org: it does not cover that name"):
+        ask(etc, LEAF, parameters=ON)
+
+
+def test_files_on_the_host_are_read_there(etc: Path) -> None:
+    (etc / "k").write_text(LEAF.key_pem(), encoding="utf-8")
+    entry = {"name": "default", "key_file": str(etc / "k"), "certificate_file": str(etc / "c")}
+    with pytest.raises(PostfixTlsError, match="chain default = %s: there is no such file on this host" % (etc / "c")):
+        propose(host(etc), Intent(chains=[entry], parameters=ON))
+    (etc / "c").write_text(LEAF.pem, encoding="utf-8")
+    assert propose(host(etc), Intent(chains=[entry], parameters=ON, ca_file=str(etc / "root.pem"))).receiving
+
+
+def test_encrypt_on_a_public_port_25_is_refused_unless_insisted(etc: Path) -> None:
+    strict = {"smtpd_tls_security_level": "encrypt"}
+    with pytest.raises(PostfixTlsError, match="a public server must take mail in the clear too .RFC 3207"):
+        ask(etc, LEAF, parameters=strict)
+    assert ask(etc, LEAF, parameters=strict, public_encrypt="allow").receiving
+    assert ask(etc, LEAF, parameters=strict, values={"inet_interfaces": "loopback-only"}).receiving
+
+
+def test_receiving_is_switched_off_without_looking_at_certificates(etc: Path) -> None:
+    (etc / "main.cf").write_text("smtpd_tls_chain_files = /nonexistent\n", encoding="utf-8")
+    proposal = ask(etc, parameters={"smtpd_tls_security_level": "none"})
+    assert not proposal.receiving and proposal.plan.findings == []
+
+
+def test_a_policy_stands_in_front_of_what_is_there(etc: Path) -> None:
+    (etc / "main.cf").write_text("smtp_tls_policy_maps = inline:{a.example=none, b.example=may} hash:/x\n", encoding="utf-8")
+    partner = [{"destination": "partner.example", "level": "encrypt"}]
+    proposal = ask(etc, destinations=partner)
+    carry_out(proposal)
+    mine = "texthash:%s" % (etc / "tls_policy")
+    assert MainCf(main_cf(etc)).raw("smtp_tls_policy_maps") == "%s, inline:{a.example=none, b.example=may}, hash:/x" % mine
+    assert (proposal.table, proposal.answers) == (mine, {"partner.example": "encrypt"})
+    assert ask(etc, destinations=partner).plan.changes == []
+    assert ask(etc, destinations=None).plan.changes == []
+    leaving = ask(etc, destinations=[])
+    assert [change.path for change in leaving.plan.changes] == [str(etc / "main.cf"), str(etc / "tls_policy")], "main.cf lets go of it first"
+    carry_out(leaving)
+    assert MainCf(main_cf(etc)).raw("smtp_tls_policy_maps") == "inline:{a.example=none, b.example=may}, hash:/x"
+    assert not (etc / "tls_policy").exists()
+
+
+def test_a_ca_for_the_policy_may_come_in_the_same_run(etc: Path) -> None:
+    secure = [{"destination": "partner.example", "level": "secure"}]
+    bare = instance(str(etc))
+    with pytest.raises(PostfixTlsError, match="this host's smtp client trusts no CA"):
+        propose(bare, Intent(destinations=secure))
+    assert propose(bare, Intent(destinations=secure, parameters={"smtp_tls_CApath": "/etc/ssl/certs"})).answers == {"partner.example": "secure"}
+
+
+def test_null_removes_a_parameter_and_only_that(etc: Path) -> None:
+    carry_out(ask(etc, parameters={"smtpd_tls_cert_file": None}))
+    assert main_cf(etc) == MAIN.replace("smtpd_tls_cert_file = /etc/ssl/snakeoil.pem\n", "")
+
+
+def test_the_same_meaning_in_other_words_is_no_change(etc: Path) -> None:
+    (etc / "main.cf").write_text("smtp_tls_protocols = !SSLv2 !SSLv3\n !TLSv1 !TLSv1.1\nsmtp_tls_security_level=MAY\n", encoding="utf-8")
+    same = {"smtp_tls_protocols": ">=TLSv1.2", "smtp_tls_security_level": "may"}
+    assert ask(etc, parameters=same).plan.changes == []
+
+
+def test_a_wrong_value_is_refused_before_anything_is_planned(etc: Path) -> None:
+    with pytest.raises(PostfixTlsError, match="smtpd_tls_loglevel = loud: it takes a whole number"):
+        ask(etc, LEAF, parameters=dict(ON, smtpd_tls_loglevel="loud"))
+
+
+VALUES = {
+    "smtp_tls_security_level": ["none", "may", "encrypt", None],
+    "smtp_tls_protocols": [">=TLSv1.2", ">=TLSv1", "!SSLv3", None],
+    "smtp_tls_loglevel": [0, 1, "2", None],
+    "smtpd_tls_received_header": [True, False, None],
+    "smtpd_tls_exclude_ciphers": [["aNULL", "MD5"], "", None],
+}
+LINES = st.lists(st.sampled_from([
+    "smtp_tls_loglevel = 0", "smtp_tls_loglevel = 1", "  2", "# note", "", "smtp_use_tls = yes", "smtpd_tls_received_header=no", "mydomain = x",
+    "smtp_tls_protocols = !SSLv2, !SSLv3",
+]), max_size=8)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(LINES, st.fixed_dictionaries({}, optional={name: st.sampled_from(values) for name, values in VALUES.items()}))
+def test_a_plan_carried_out_leaves_nothing_to_do_and_is_the_diff_it_showed(etc: Path, lines: list, parameters: dict) -> None:
+    before = "\n".join(["x = 1", *lines]) + "\n"
+    (etc / "main.cf").write_text(before, encoding="utf-8")
+    plan = ask(etc, parameters=parameters).plan
+    assert ask(etc, parameters=parameters).plan.diff() == plan.diff()
+    for change in plan.changes:
+        files.write(change.path, change.after)
+    assert [entry["after"] for entry in plan.diff()] == ([main_cf(etc)] if plan.changes else [])
+    assert ask(etc, parameters=parameters).plan.changes == []
+    for name, value in parameters.items():
+        assert (MainCf(main_cf(etc)).raw(name) is None) == (value is None)

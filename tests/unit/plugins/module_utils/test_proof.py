@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What was written is believed only when Postfix reads it back, and when each listener keeps what its own parameters promise."""
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils import _proof
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._error import PostfixTlsError
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._intent import Proposal
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._proof import Proof
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._transaction import apply
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._transaction.plan import Plan
+from hosts_of_text import instance
+from issuing import issue
+from servers import Behaviour, MailServer
+
+ROOT = issue("root", authority=True)
+LEAF = issue("mx.example.org", ROOT)
+OTHER = issue("mx.example.org", ROOT)
+
+
+def proof(host, run=None, **proposal: object) -> Proof:
+    return Proof(lambda: host, run, Proposal(Plan(), names=["mx.example.org"], **proposal), None, 5.0)
+
+
+def test_a_parameter_that_postfix_reads_otherwise_is_told() -> None:
+    host = instance(smtpd_tls_security_level="none")
+    proof(host, expected={"smtpd_tls_security_level": "none"}).of_files()
+    with pytest.raises(PostfixTlsError, match="smtpd_tls_security_level = may: Postfix reads 'none' instead"):
+        proof(host, expected={"smtpd_tls_security_level": "may"}).of_files()
+
+
+def test_a_policy_that_postmap_answers_otherwise_is_told() -> None:
+    def run(argv: list, stdin: str) -> tuple:
+        assert argv == ["postmap", "-c", "/etc/postfix", "-q", "-", "texthash:/t"] and stdin == "a.example\nb.example\n"
+        return 0, "a.example\tencrypt\n", ""
+
+    answers = {"a.example": "encrypt", "b.example": "encrypt"}
+    with pytest.raises(PostfixTlsError, match="policy for b.example = encrypt: postmap -q answers None"):
+        proof(instance(), run, table="texthash:/t", answers=answers).of_files()
+
+
+@pytest.fixture
+def chain_file(tmp_path: Path) -> str:
+    path = tmp_path / "chain.pem"
+    path.write_text(LEAF.key_pem() + LEAF.pem, encoding="utf-8")
+    (tmp_path / "root.pem").write_text(ROOT.pem, encoding="utf-8")
+    return str(path)
+
+
+def look(chain_file: str, behaviour: Behaviour, monkeypatch, trusted: bool = True, level: str = "may") -> list:
+    """The proof of one listener, which is an in-process server."""
+    monkeypatch.setattr(apply.time, "sleep", lambda _seconds: None)
+    with MailServer(behaviour) as server:
+        host = instance(
+            master="127.0.0.1:%d inet n - y - - smtpd\n" % server.port, smtpd_tls_security_level=level, smtpd_tls_chain_files=chain_file,
+            smtpd_tls_protocols=">=TLSv1.2",
+        )
+        judged = proof(host, trusted=frozenset([chain_file] if trusted else []))
+        judged.ca_file = str(Path(chain_file).with_name("root.pem"))
+        return judged.on_the_wire()
+
+
+def test_a_listener_that_keeps_its_promise_passes(chain_file: str, monkeypatch) -> None:
+    [result] = look(chain_file, Behaviour(chain=LEAF), monkeypatch)
+    assert {finding["check"]: finding["verdict"] for finding in result["findings"]}["deployed_chain"] == "pass"
+
+
+def test_a_listener_that_serves_another_certificate_than_the_deployed_one_fails(chain_file: str, monkeypatch) -> None:
+    with pytest.raises(PostfixTlsError, match="deployed_chain: observed served leaf %s" % OTHER.sha256):
+        look(chain_file, Behaviour(chain=OTHER), monkeypatch)
+
+
+def test_a_listener_without_starttls_fails_where_its_parameters_promise_it(chain_file: str, monkeypatch) -> None:
+    with pytest.raises(PostfixTlsError, match="starttls_offered: observed EHLO offers no STARTTLS"):
+        look(chain_file, Behaviour(chain=None), monkeypatch)
+
+
+def test_a_listener_that_is_to_be_plain_must_not_offer_starttls(chain_file: str, monkeypatch) -> None:
+    assert look(chain_file, Behaviour(chain=None), monkeypatch, level="none")
+    with pytest.raises(PostfixTlsError, match="starttls_offered: observed EHLO offers STARTTLS"):
+        look(chain_file, Behaviour(chain=LEAF), monkeypatch, level="none")
+
+
+def test_a_self_signed_certificate_is_judged_by_its_digest_not_by_trust(chain_file: str, monkeypatch) -> None:
+    alone = issue("mx.example.org")
+    Path(chain_file).write_text(alone.key_pem() + alone.pem, encoding="utf-8")
+    [result] = look(chain_file, Behaviour(chain=alone), monkeypatch, trusted=False)
+    assert not {"trust", "name"} & {finding["check"] for finding in result["findings"]}
+
+
+def test_the_promise_of_port_25_is_what_an_outside_look_may_expect(chain_file: str) -> None:
+    host = instance(smtpd_tls_security_level="may", smtpd_tls_chain_files=chain_file, smtpd_tls_protocols=">=TLSv1.2")
+    assert proof(host, trusted=frozenset([chain_file])).promise() == {
+        "starttls": True, "floor": "TLSv1.2", "trust": True, "name": True, "deployed": [LEAF.sha256],
+    }
+    assert proof(instance(inet_interfaces="loopback-only")).promise() == {}
+    assert _proof.Expectation(**proof(host).promise())

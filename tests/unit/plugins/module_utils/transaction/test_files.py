@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A file is replaced in one step, keeps what it had, and is never readable by others while it is written."""
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import time
+from pathlib import Path
+
+import pytest
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._error import PostfixTlsError
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._transaction import files
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._transaction.files import FileState
+
+
+def state(content: bytes | None, mode: int = 0o644) -> FileState:
+    return FileState(content, mode, os.getuid(), os.getgid())
+
+
+def test_what_was_written_is_what_is_read(tmp_path: Path) -> None:
+    path = str(tmp_path / "deep" / "main.cf")
+    files.write(path, state(b"a = 1\n", 0o640))
+    assert files.read(path) == state(b"a = 1\n", 0o640)
+    files.write(path, state(None))
+    assert files.read(path).content is None
+    files.write(path, state(None))
+
+
+def test_a_symbolic_link_stays_one(tmp_path: Path) -> None:
+    target, link = tmp_path / "target", tmp_path / "main.cf"
+    target.write_bytes(b"old")
+    link.symlink_to(target)
+    files.write(str(link), state(b"new"))
+    assert link.is_symlink() and target.read_bytes() == b"new"
+
+
+def test_a_secret_is_nobodys_to_read_from_its_first_byte(tmp_path: Path, monkeypatch) -> None:
+    modes = []
+    real = os.fchown
+
+    def fchown(descriptor: int, uid: int, gid: int) -> None:
+        modes.append(stat.S_IMODE(os.fstat(descriptor).st_mode))
+        real(descriptor, uid, gid)
+
+    monkeypatch.setattr(files.os, "fchown", fchown)
+    os.umask(os.umask(0))
+    files.write(str(tmp_path / "key.pem"), state(b"secret", 0o600))
+    assert modes == [0o600]
+    assert stat.S_IMODE((tmp_path / "key.pem").stat().st_mode) == 0o600
+
+
+def test_postfix_need_not_wait_for_the_file_to_cool(tmp_path: Path) -> None:
+    files.write(str(tmp_path / "main.cf"), state(b""))
+    assert time.time() - (tmp_path / "main.cf").stat().st_mtime >= files.COOL
+
+
+@pytest.mark.parametrize("fault", ["fsync", "rename", "fchmod"])
+def test_a_full_disk_leaves_the_old_file_and_no_other(tmp_path: Path, monkeypatch, fault: str) -> None:
+    """The fault is made: no test can fill a disk between two calls."""
+    path = tmp_path / "main.cf"
+    path.write_bytes(b"old")
+
+    def fail(*_arguments: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(files.os, fault, fail)
+    with pytest.raises(PostfixTlsError, match="main.cf: it can't be written .No space left on device"):
+        files.write(str(path), state(b"new"))
+    assert [(entry.name, entry.read_bytes()) for entry in tmp_path.iterdir()] == [("main.cf", b"old")]
+
+
+def test_a_directory_in_its_place_is_told(tmp_path: Path) -> None:
+    with pytest.raises(PostfixTlsError, match="it can't be read .Is a directory"):
+        files.read(str(tmp_path))

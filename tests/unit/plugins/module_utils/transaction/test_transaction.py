@@ -1,0 +1,283 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A change holds, proven, or nothing changed: under every failure, and killed at every step.
+
+Postfix itself is a fake here, because no real one dies on demand between two writes; that a real one is restarted, proven and put
+back is what the scenarios show. Files, kept states and locks are real.
+"""
+from __future__ import annotations
+
+import os
+import stat
+import threading
+from pathlib import Path
+
+import pytest
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._error import PostfixTlsError
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._transaction import apply, files
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._transaction.apply import Transaction, changes_back
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._transaction.files import FileState
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._transaction.kept import Kept
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._transaction.plan import Plan
+
+
+class Killed(BaseException):
+    """The machine dies here: nothing of the run goes on, not even its exception handlers for errors."""
+
+
+class Host:
+    """A directory with configuration, and a Postfix that serves what main.cf held when it was last made live."""
+
+    def __init__(self, directory: Path) -> None:
+        self.etc = directory / "etc"
+        self.etc.mkdir()
+        self.main = self.etc / "main.cf"
+        self.chain = self.etc / "chain.pem"
+        self.write("good 0")
+        self.serving: str | None = "good 0"
+        self.kept = Kept("/etc/postfix", str(directory / "lib"))
+        self.calls: list = []
+        self.fatal_call = 0  # the number of the call that kills the run
+        self.broken: dict = {}  # {call: error it raises}
+
+    def write(self, text: str) -> None:
+        self.main.write_text(text, encoding="utf-8")
+
+    def step(self, name: str) -> None:
+        self.calls.append(name)
+        if len(self.calls) == self.fatal_call:
+            raise Killed(name)
+        if name in self.broken:
+            raise self.broken[name]
+
+    # what Transaction calls a service
+    def mark_log(self) -> None:
+        pass
+
+    def log(self) -> list:
+        return ["postfix/smtpd[1]: warning: no key"]
+
+    def check(self) -> None:
+        self.step("check")
+
+    def make_live(self, action: str) -> None:
+        self.step(action)
+        self.serving = self.main.read_text(encoding="utf-8")
+
+    def wait(self) -> None:
+        self.step("wait")
+
+    def check_files(self) -> None:
+        self.step("check files")
+
+    def prove(self) -> list:
+        self.step("prove")
+        if self.serving is None or "good" not in self.serving or self.serving != self.main.read_text(encoding="utf-8"):
+            raise PostfixTlsError("127.0.0.1:25", "handshake", "refused", "Fix it.")
+        return ["proven %s" % self.serving]
+
+    def observe(self) -> dict:
+        self.step("observe")
+        return {"smtp": self.serving}
+
+    def run(self, text: str, action: str = "restart", kind: str = "change"):
+        """What the module does for an intent that wants main.cf to hold text, and a chain beside it."""
+        transaction = Transaction(self.kept, action, self, self.check_files, self.prove, self.observe, kind)
+        with self.kept.locked(wait=0.2):
+            plan = Plan()
+            plan.add(str(self.chain), files.read(str(self.chain)), FileState(b"KEY for " + text.encode(), 0o600, os.getuid(), os.getgid()), True)
+            before = files.read(str(self.main))
+            plan.add(str(self.main), before, FileState(text.encode(), before.mode, before.uid, before.gid))
+            return transaction.carry_out(plan)
+
+    def restore(self):
+        transaction = Transaction(self.kept, "restart", self, self.check_files, self.prove, self.observe, "restored")
+        with self.kept.locked():
+            return transaction.carry_out(Plan(changes_back(self.kept.previous)))
+
+    def state(self) -> tuple:
+        chain = self.chain.read_bytes() if self.chain.exists() else None
+        return self.main.read_text(encoding="utf-8"), chain, stat.S_IMODE(self.main.stat().st_mode)
+
+
+@pytest.fixture
+def host(tmp_path: Path, monkeypatch) -> Host:
+    monkeypatch.setattr(apply.time, "sleep", lambda _seconds: None)
+    return Host(tmp_path)
+
+
+def test_a_change_is_checked_made_live_and_proven_in_this_order(host: Host) -> None:
+    outcome = host.run("good 1")
+    assert host.calls == ["observe", "check", "check files", "restart", "wait", "prove"]
+    assert (outcome.changed, outcome.action_taken, outcome.results) == (True, "restart", ["proven good 1"])
+    assert host.kept.previous.id == outcome.transaction
+    assert not host.kept.pending.exists()
+
+
+def test_an_unchanged_host_is_only_proven(host: Host) -> None:
+    host.run("good 1")
+    before, host.calls = host.state(), []
+    outcome = host.run("good 1")
+    assert host.calls == ["prove"]
+    assert (outcome.changed, outcome.action_taken, host.state()) == (False, "none", before)
+
+
+def test_an_unchanged_host_that_does_not_serve_what_is_written_is_made_live_once(host: Host) -> None:
+    host.run("good 1")
+    host.serving = None
+    outcome = host.run("good 1")
+    assert (outcome.changed, outcome.action_taken, host.serving) == (True, "restart", "good 1")
+
+
+def test_without_an_action_nothing_is_touched_but_files(host: Host) -> None:
+    host.run("good 1", action="none")
+    assert host.calls == ["check", "check files"] and host.serving == "good 0"
+
+
+ERROR = PostfixTlsError("postfix check", None, "broken", "Mend it.")
+
+
+@pytest.mark.parametrize("broken", [
+    {"check": ERROR}, {"check files": ERROR}, {"prove": ERROR}, {"check files": ValueError("a bug of ours")},
+])
+def test_a_change_that_does_not_hold_is_put_back_byte_for_byte_made_live_and_told(host: Host, broken: dict) -> None:
+    host.main.chmod(0o640)
+    before = host.state()
+    host.broken = broken
+    with pytest.raises(PostfixTlsError) as failed:
+        host.run("good 1")
+    assert host.state() == before and host.serving == "good 0"
+    assert failed.value.details["restored"] is True
+    assert failed.value.details["log"] == ["postfix/smtpd[1]: warning: no key"]
+    assert "The old state is back and Postfix answers with it: %s, %s." % (host.chain, host.main) in str(failed.value)
+    assert not host.kept.pending.exists() and not host.kept.previous.exists()
+
+
+def test_a_change_that_the_wire_refutes_is_put_back(host: Host) -> None:
+    before = host.state()
+    with pytest.raises(PostfixTlsError, match="127.0.0.1:25 = handshake: refused"):
+        host.run("bad 1")
+    assert host.state() == before and host.serving == "good 0"
+
+
+def test_the_state_one_generation_back_stays_when_a_change_fails(host: Host) -> None:
+    kept = host.run("good 1").transaction
+    with pytest.raises(PostfixTlsError):
+        host.run("bad 2")
+    assert host.kept.previous.id == kept
+    host.restore()
+    assert host.state() == ("good 0", None, 0o644)
+
+
+def test_where_even_the_old_state_does_not_come_up_the_error_says_where_it_is_kept(host: Host) -> None:
+    host.broken = {"restart": ERROR}
+    with pytest.raises(PostfixTlsError) as failed:
+        host.run("good 1")
+    assert failed.value.details["restored"] is False
+    assert "The old files are kept in %s" % host.kept.pending.directory in str(failed.value)
+    assert host.kept.pending.exists()
+    host.broken = {}
+    assert host.run("good 1").resumed is True
+    assert host.kept.previous.states()[0][1].content == b"good 0"
+
+
+def test_a_rollback_is_a_transaction_and_a_second_one_changes_nothing(host: Host) -> None:
+    host.run("good 1")
+    host.run("good 2")
+    host.calls = []
+    outcome = host.restore()
+    assert host.state()[0] == "good 1" and host.state()[1] == b"KEY for good 1" and host.serving == "good 1"
+    assert outcome.changed and "prove" in host.calls
+    assert host.kept.previous.kind == "restored"
+
+
+def steps_of(tmp_path: Path) -> int:
+    """How many calls a whole run makes; every write and rename counts as one too."""
+    probe = Host(tmp_path)
+    counted = count_writes(probe)
+    probe.run("good 1")
+    return len(counted)
+
+
+def count_writes(host: Host) -> list:
+    """Makes each file write a step as well: before it, and between writing and renaming."""
+    real_rename, real_fsync = os.rename, os.fsync
+
+    def rename(source: str, target: str) -> None:
+        host.step("rename")
+        real_rename(source, target)
+
+    def fsync(descriptor: int) -> None:
+        host.step("fsync")
+        real_fsync(descriptor)
+
+    files.os.rename, files.os.fsync = rename, fsync
+    return host.calls
+
+
+@pytest.fixture(autouse=True)
+def _restore_os():
+    rename, fsync = os.rename, os.fsync
+    yield
+    os.rename, os.fsync = rename, fsync
+
+
+@pytest.mark.parametrize("next_intent", ["good 1", "good 9", "bad 9"])
+def test_killed_at_any_step_the_next_run_completes_or_restores_and_keeps_nothing_unproven(
+    tmp_path: Path, monkeypatch, next_intent: str,
+) -> None:
+    monkeypatch.setattr(apply.time, "sleep", lambda _seconds: None)
+    (tmp_path / "count").mkdir()
+    total = steps_of(tmp_path / "count")
+    assert total > 12
+    died = set()
+    for fatal in range(1, total + 1):
+        (tmp_path / str(fatal)).mkdir()
+        host = Host(tmp_path / str(fatal))
+        count_writes(host)
+        host.fatal_call = fatal
+        with pytest.raises(Killed) as killed:
+            host.run("good 1")
+        died.add(str(killed.value))
+        committed = host.kept.previous.exists()
+        assert host.state()[0] in ("good 0", "good 1"), "half a file at step %d" % fatal
+        if next_intent.startswith("good"):
+            host.run(next_intent)
+            assert host.state()[:2] == (next_intent, b"KEY for " + next_intent.encode())
+            assert host.serving == next_intent
+        else:
+            with pytest.raises(PostfixTlsError):
+                host.run(next_intent)
+            assert host.state()[0] == ("good 1" if committed else "good 0"), "step %d, %s" % (fatal, killed.value)
+            assert host.serving == host.state()[0]
+        assert not host.kept.pending.exists()
+        if host.kept.previous.exists():
+            assert {state.content for path, state, _secret in host.kept.previous.states() if path.endswith("main.cf")} <= {b"good 0", b"good 1"}
+    assert died == {"observe", "check", "check files", "restart", "wait", "prove", "rename", "fsync"}
+
+
+def test_a_second_run_waits_its_turn_then_says_so(host: Host) -> None:
+    inside, done = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with host.kept.locked():
+            inside.set()
+            done.wait(10)
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    inside.wait(10)
+    with pytest.raises(PostfixTlsError, match="another run has been changing this Postfix"):
+        host.run("good 1")
+    done.set()
+    holder.join()
+    assert host.run("good 1").changed
+
+
+def test_what_is_kept_is_its_owners_alone(host: Host) -> None:
+    host.run("good 1")
+    host.run("good 2")
+    kept = Path(host.kept.directory)
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o700
+    for path in kept.rglob("*"):
+        if path.name != "lock":
+            assert stat.S_IMODE(path.stat().st_mode) in (0o600, 0o700), path

@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Mail servers on loopback that behave as told: fakes, because no real one is broken or hostile on demand.
+
+The healthy one speaks TLS through Python's own ssl; what real Postfix does is what the scenarios look at.
+"""
+from __future__ import annotations
+
+import os
+import socket
+import ssl
+import tempfile
+import threading
+from dataclasses import dataclass
+from typing import Callable
+
+from issuing import Issued
+
+
+@dataclass
+class Behaviour:
+    """chain: key and leaf to serve; None offers no STARTTLS. more: certificates behind the leaf. versions: lowest and highest.
+
+    instead: what to do with the connection instead of everything; at_tls: instead of the handshake, once STARTTLS was answered.
+    """
+
+    chain: Issued | None = None
+    more: tuple = ()
+    banner: bytes = b"220 mx.example.org ESMTP\r\n"
+    ehlo: tuple = (b"PIPELINING",)
+    ehlo_after: tuple = (b"PIPELINING",)
+    starttls: bytes = b"220 2.0.0 Ready to start TLS\r\n"
+    implicit: bool = False
+    versions: tuple = (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3)
+    instead: Callable | None = None
+    at_tls: Callable | None = None
+
+
+class MailServer:
+    """with MailServer(behaviour) as server: server.port answers, each connection in a thread of its own."""
+
+    def __init__(self, behaviour: Behaviour, host: str = "127.0.0.1") -> None:
+        self.behaviour = behaviour
+        self.connections = 0
+        self.names: list = []  # that were asked for, SNI
+        self._listener = socket.create_server((host, 0), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+        self.port = self._listener.getsockname()[1]
+        self._open: list = []
+        self._context = self._make_context() if behaviour.chain else None
+
+    def __enter__(self) -> MailServer:
+        threading.Thread(target=self._accept, daemon=True).start()
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        for connection in self._open:
+            connection.close()
+
+    def _make_context(self) -> ssl.SSLContext:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.set_ciphers("ALL:@SECLEVEL=0")
+        context.minimum_version, context.maximum_version = self.behaviour.versions
+        context.sni_callback = lambda _socket, name, _context: self.names.append(name)
+        descriptor, path = tempfile.mkstemp()
+        with os.fdopen(descriptor, "w") as file:
+            file.write(self.behaviour.chain.key_pem() + "".join(issued.pem for issued in (self.behaviour.chain, *self.behaviour.more)))
+        context.load_cert_chain(path)
+        os.unlink(path)
+        return context
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                connection, _peer = self._listener.accept()
+            except OSError:
+                return
+            self.connections += 1
+            self._open.append(connection)
+            threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
+
+    def _serve(self, connection: socket.socket) -> None:
+        try:
+            with connection:
+                if self.behaviour.instead:
+                    self.behaviour.instead(connection)
+                else:
+                    self._speak(connection)
+        except (OSError, ValueError):
+            pass  # the client has what it came for
+
+    def _speak(self, connection: socket.socket) -> None:
+        secure = self.behaviour.implicit
+        if secure:
+            connection = self._context.wrap_socket(connection, server_side=True)
+        connection.sendall(self.behaviour.banner)
+        lines = connection.makefile("rb")
+        while True:
+            command = lines.readline().strip().upper()
+            if command.startswith(b"EHLO"):
+                offers = self.behaviour.ehlo_after if secure else self.behaviour.ehlo
+                if self._context and not secure:
+                    offers = (*offers, b"STARTTLS")
+                said = (b"mx.example.org", *offers)
+                connection.sendall(b"".join(b"250%s%s\r\n" % (b" " if at == len(said) else b"-", line) for at, line in enumerate(said, 1)))
+            elif command == b"STARTTLS" and self._context:
+                connection.sendall(self.behaviour.starttls)
+                if self.behaviour.at_tls:
+                    self.behaviour.at_tls(connection)
+                    return
+                if self.behaviour.starttls.startswith(b"220"):
+                    connection = self._context.wrap_socket(connection, server_side=True)
+                    lines, secure = connection.makefile("rb"), True
+            elif command == b"QUIT":
+                connection.sendall(b"221 2.0.0 Bye\r\n")
+                return
+            elif not command:
+                return
+            else:
+                connection.sendall(b"502 5.5.2 Error: command not recognized\r\n")
