@@ -15,7 +15,6 @@ ARGUMENT_SPEC = dict(
     options.ARGUMENT_SPEC,
     expect={
         "type": "dict",
-        "default": {},
         "apply_defaults": True,
         "options": {
             "starttls": {"type": "bool", "default": True},

@@ -27,7 +27,6 @@ options:
     description:
       - What each target has to show. RV(mailsec.postfix_tls.postfix_tls#module:expect) can be written here as it is.
     type: dict
-    default: {}
     suboptions:
       starttls:
         description: Whether STARTTLS has to be offered. With V(false), it must not be.
