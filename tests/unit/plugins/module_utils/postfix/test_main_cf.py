@@ -55,6 +55,10 @@ def test_the_last_definition_is_replaced_where_it_stands(before: str, after: str
     assert main.text() == after
 
 
+def test_a_value_is_read_through_its_continuations_and_past_the_comments_between() -> None:
+    assert MainCf("a = 1\n  2\n#in\n\n  # too\n\t3\nb = 4\n").raw("a") == "1 2 3"
+
+
 def test_a_new_parameter_stands_with_its_family() -> None:
     main = MainCf("smtpd_tls_loglevel = 0\n\nrelayhost =\n")
     main.set("smtpd_tls_auth_only", "yes")

@@ -180,6 +180,17 @@ def test_where_even_the_old_state_does_not_come_up_the_error_says_where_it_is_ke
     assert host.kept.previous.states()[0][1].content == b"good 0"
 
 
+def test_where_the_old_state_cannot_be_kept_nothing_is_begun(host: Host) -> None:
+    before = host.state()
+    Path(host.kept.directory).parent.mkdir(parents=True)
+    Path(host.kept.directory).mkdir()
+    Path(host.kept.pending.directory).write_text("in the way", encoding="utf-8")
+    with pytest.raises(PostfixTlsError, match="nothing was changed") as failed:
+        host.run("good 1")
+    assert "restored" not in failed.value.details
+    assert host.state() == before and host.calls == ["observe"]
+
+
 def test_a_rollback_is_a_transaction_and_a_second_one_changes_nothing(host: Host) -> None:
     host.run("good 1")
     host.run("good 2")
@@ -251,6 +262,8 @@ def test_killed_at_any_step_the_next_run_completes_or_restores_and_keeps_nothing
             assert host.serving == host.state()[0]
         assert not host.kept.pending.exists()
         if host.kept.previous.exists():
+            paths = [path for path, _state, _secret in host.kept.previous.states()]
+            assert len(paths) == len(set(paths))
             assert {state.content for path, state, _secret in host.kept.previous.states() if path.endswith("main.cf")} <= {b"good 0", b"good 1"}
     assert died == {"observe", "check", "check files", "restart", "wait", "prove", "rename", "fsync"}
 
