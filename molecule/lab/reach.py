@@ -10,9 +10,9 @@ from pathlib import Path
 INVENTORY = Path(__file__).resolve().parents[2] / ".cache" / "lab" / "inventory"
 
 
-def play(playbook: Path, limit: str, **variables: object) -> str:
+def play(playbook: Path, limit: str, *options: str, **variables: object) -> str:
     """What a playbook said, run as a postmaster would, with these extra variables. Raises AssertionError with its output where it fails."""
-    command = ["ansible-playbook", "-i", str(INVENTORY), str(playbook), "--limit", limit, "-e", json.dumps(variables)]
+    command = ["ansible-playbook", "-i", str(INVENTORY), str(playbook), "--limit", limit, "-e", json.dumps(variables), *options]
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr
