@@ -28,6 +28,8 @@ class Engine:
         self.name = os.environ.get("LAB_ENGINE") or (found or ["podman"])[0]
         if self.name not in _SYSTEMD:
             raise LabError("LAB_ENGINE is %s; it can be %s." % (self.name, " or ".join(_SYSTEMD)))
+        if self.name == "podman" and os.getuid() != 0:
+            raise LabError("podman gives a host an address that can be reached only when root runs it. Run this as root, or set LAB_ENGINE=docker.")
         self.environment = dict(os.environ)
         if self.name == "podman" and "CONTAINERS_CONF" not in os.environ:
             self.environment["CONTAINERS_CONF"] = str(_limits(state))
@@ -46,6 +48,10 @@ class Engine:
 
     def has_image(self, image: str) -> bool:
         return bool(self.run("images", "--quiet", image).strip())
+
+    def images_named(self, name: str) -> list:
+        listing = self.run("images", "--format", "{{.Repository}}:{{.Tag}}")
+        return [image for image in listing.splitlines() if image.startswith(name + ":")]
 
     def labelled(self, label: str) -> dict:
         """{container: {"image", "running"}} of those with this label, stopped ones included."""

@@ -14,6 +14,7 @@ from typing import Iterator, NamedTuple
 
 from engine import Engine, LabError
 
+NAME = "localhost/postfix-tls-lab"
 SETUP = Path(__file__).resolve().parent / "image" / "setup"
 PACKAGES = "python3 ca-certificates iproute2 procps openssl openssh-server postfix ssl-cert sudo tcpdump"
 
@@ -63,7 +64,7 @@ def ensure(engine: Engine, release: str) -> str:
 def name(release: str) -> str:
     packages, options, _systemd = RELEASES[release]
     made_of = (SETUP.read_text(encoding="utf-8"), PACKAGES, packages, *options, *_MMDEBSTRAP, _base())
-    return "localhost/postfix-tls-lab:%s-%s" % (release, hashlib.sha256("\0".join(made_of).encode()).hexdigest()[:12])
+    return "%s:%s-%s" % (NAME, release, hashlib.sha256("\0".join(made_of).encode()).hexdigest()[:12])
 
 
 def _base() -> str:
