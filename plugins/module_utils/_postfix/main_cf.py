@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import re
 
-_DEFINITION = re.compile(r"^(?P<name>[A-Za-z0-9_][A-Za-z0-9_.]*)[ \t]*=")
+_BLANK = " \t\r\f\v"  # what Postfix takes for blank; Python's own strip() knows many more
+_DEFINITION = re.compile(r"^(?P<name>[^\s=#][^\s=]*)\s*=", re.ASCII)  # any name: smtp-slow_destination_rate_delay is one
 
 
 class _Line:
@@ -27,11 +28,11 @@ class MainCf:
         self._lines: list[_Line] = []
         aside: list[_Line] = []  # comments and empty lines that a continuation may still follow
         for physical in _physical(text):
-            stripped = physical.strip(" \t\r\n")
+            stripped = physical.strip(_BLANK + "\n")
             if not stripped or stripped.startswith("#"):
                 aside.append(_Line(physical, None))
                 continue
-            if physical[0] in " \t" and self._lines and self._lines[-1].name:
+            if physical[0] in _BLANK and self._lines and self._lines[-1].name:
                 self._lines[-1].text += "".join(line.text for line in aside) + physical
                 aside = []
                 continue
@@ -49,7 +50,7 @@ class MainCf:
         for line in reversed(self._lines):
             if line.name == name:
                 value = line.text.split("=", 1)[1]
-                parts = [part.strip() for part in _physical(value)]
+                parts = [part.strip(_BLANK + "\n") for part in _physical(value)]
                 return " ".join(part for at, part in enumerate(parts) if part and (at == 0 or part[0] != "#"))
         return None
 
@@ -80,7 +81,7 @@ def _physical(text: str) -> list:
 
 def _comments(text: str) -> str:
     """The comment lines that stand between a definition and its continuations: they are the postmaster's."""
-    return "".join(line for line in _physical(text)[1:] if line.lstrip().startswith("#"))
+    return "".join(line for line in _physical(text)[1:] if line.lstrip(_BLANK).startswith("#"))
 
 
 def _unless(line: _Line, name: str, last: _Line | None) -> _Line:
