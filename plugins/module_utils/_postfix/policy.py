@@ -17,8 +17,8 @@ HEADER = "# Written by mailsec.postfix_tls; what is changed here by hand is over
 
 _LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]*[A-Za-z0-9_])?"
 _NAME = r"%s(?:\.%s)*" % (_LABEL, _LABEL)
-_PORT = r"(?::(?:\d{1,5}|[a-z][a-z0-9-]*))?"
-_DESTINATION = re.compile(r"^(?:\.?%s%s|\[(?:%s|[0-9A-Fa-f.:]+|IPv6:[0-9A-Fa-f.:]+)\]%s)$" % (_NAME, _PORT, _NAME, _PORT))
+_PORT = r"(?::(?:[0-9]{1,5}|[a-z][a-z0-9-]*))?"
+_DESTINATION = re.compile(r"(?:\.?%s%s|\[(?:%s|[0-9A-Fa-f.:]+|IPv6:[0-9A-Fa-f.:]+)\]%s)" % (_NAME, _PORT, _NAME, _PORT))
 
 #: The levels that a certificate has to satisfy, so that C(match) means something.
 _MATCHING = ("fingerprint", "verify", "secure")
@@ -48,7 +48,7 @@ def answers(text: str) -> dict:
 
 
 def _destination(name: str) -> str:
-    if not _DESTINATION.match(name):
+    if not _DESTINATION.fullmatch(name):
         raise PostfixTlsError(
             "policy destination", repr(name), "it is not a name that mail goes to",
             "Write example.org, .example.org (its subdomains), [relay.example.org] or [relay.example.org]:587.",
@@ -81,7 +81,7 @@ def _attributes(key: str, entry: dict, host: Instance) -> list:
         )
     written = []
     if match:
-        written.append("match=%s" % ":".join(_word(item, name) for name in match))
+        written.append("match=%s" % ("|" if level == "fingerprint" else ":").join(_word(item, name) for name in match))
     if entry.get("protocols"):
         written.append("protocols=%s" % protocol_list.render(entry["protocols"], host.version, item).replace(", ", ":"))
     if entry.get("ciphers"):
@@ -97,6 +97,6 @@ def _attributes(key: str, entry: dict, host: Instance) -> list:
 
 def _word(item: str, text: str) -> str:
     """One word of an attribute's value: a blank or a line break would start another attribute, or another entry."""
-    if not re.match(r"^[\x21-\x7e]+$", text):
+    if not re.fullmatch(r"[\x21-\x7e]+", text):
         raise PostfixTlsError(item, repr(text), "it holds a blank or a control character", "Write it as a single word.")
     return text

@@ -6,6 +6,8 @@ import pytest
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._error import PostfixTlsError
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix import policy
 from hosts_of_text import instance
+from hypothesis import given
+from hypothesis import strategies as st
 
 HOST = instance(smtp_tls_CApath="/etc/ssl/certs")
 
@@ -24,6 +26,9 @@ def line(host=HOST, **entry: object) -> str:
     ({"destination": "[IPv6:2001:db8::1]:25"}, "[ipv6:2001:db8::1]:25\tencrypt\n"),
     ({"level": "secure", "match": ["a.example", ".b.example"]}, "example.org\tsecure match=a.example:.b.example\n"),
     ({"level": "fingerprint", "match": ["AA:BB"]}, "example.org\tfingerprint match=AA:BB\n"),
+    ({"level": "fingerprint", "match": ["AA:BB", "CC:DD"]}, "example.org\tfingerprint match=AA:BB|CC:DD\n"),
+    ({"destination": "[192.0.2.1]"}, "[192.0.2.1]\tencrypt\n"),
+    ({"destination": "example.org:2525"}, "example.org:2525\tencrypt\n"),
     ({"protocols": ">=TLSv1.2"}, "example.org\tencrypt protocols=>=TLSv1.2\n"),
     ({"protocols": "!SSLv3, !TLSv1"}, "example.org\tencrypt protocols=!SSLv3:!TLSv1\n"),
     ({"ciphers": "high", "exclude": ["MD5", "aNULL"]}, "example.org\tencrypt ciphers=high exclude=MD5:aNULL\n"),
@@ -42,6 +47,15 @@ def test_protocols_are_spelt_out_for_a_release_without_ranges() -> None:
     ({"destination": "user@example.org"}, "it is not a name that mail goes to"),
     ({"destination": "example.org encrypt"}, "it is not a name that mail goes to"),
     ({"destination": ""}, "it is not a name that mail goes to"),
+    ({"destination": "example.org\n"}, "it is not a name that mail goes to"),
+    ({"destination": "example.org:\u0661"}, "it is not a name that mail goes to"),
+    ({"destination": "*.example.org"}, "it is not a name that mail goes to"),
+    ({"destination": "[mx.example.org"}, "it is not a name that mail goes to"),
+    ({"destination": "#example.org"}, "it is not a name that mail goes to"),
+    ({"destination": "example..org"}, "it is not a name that mail goes to"),
+    ({"level": "secure", "match": ["a.example\n"]}, "it holds a blank or a control character"),
+    ({"servername": "mx.example\n"}, "it holds a blank or a control character"),
+    ({"exclude": [""]}, "it holds a blank or a control character"),
     ({"level": "strict"}, "it is no level for sending"),
     ({"match": ["a.example"]}, "level encrypt does not look at names"),
     ({"level": "fingerprint"}, "it needs the digests to accept"),
@@ -73,3 +87,17 @@ def test_two_entries_that_contradict_each_other_are_refused_and_twice_the_same_i
     assert policy.answers(policy.table([one, dict(one, destination="EXAMPLE.org")], HOST)) == {"example.org": "encrypt"}
     with pytest.raises(PostfixTlsError, match="it is listed twice, and before as 'encrypt'"):
         policy.table([one, dict(one, level="may")], HOST)
+
+
+ANY = st.text("aB.[]:0-_ \t\n\r{}#=;é", max_size=6)
+
+
+@given(ANY, st.lists(ANY, min_size=1, max_size=2), ANY)
+def test_whatever_is_listed_the_table_has_one_line_for_it_or_it_is_refused(destination: str, match: list, servername: str) -> None:
+    try:
+        text = policy.table([{"destination": destination, "level": "secure", "match": match, "servername": servername}], HOST)
+    except PostfixTlsError:
+        return
+    [entry] = text[len(policy.HEADER):].splitlines()
+    assert entry.split("\t")[0] == destination.lower()
+    assert entry.split("\t")[1].split(" ")[1:] == ["match=" + ":".join(match)] + (["servername=" + servername] if servername else [])
