@@ -7,7 +7,6 @@ Nothing here writes, runs or connects to anything; files are read once.
 from __future__ import annotations
 
 import os
-import re
 from dataclasses import dataclass, field
 
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._chain import pem, proof
@@ -16,6 +15,7 @@ from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix impor
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix import policy as postfix_policy
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.instance import Instance
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.main_cf import MainCf
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.words import words
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._transaction import files
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._transaction.files import FileState
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._transaction.plan import Plan
@@ -168,23 +168,26 @@ def _policy(host: Instance, intent: Intent, proposal: Proposal, judged: dict) ->
     path = intent.policy_file or os.path.join(host.directory, "tls_policy")
     name, mine = "smtp_tls_policy_maps", "texthash:%s" % path
     before = files.read(path)
-    maps = [text for text in _maps(judged.get(name) or host.effective(name)) if text != mine]
+    ours = (before.content or b"").startswith(postfix_policy.HEADER.encode())
+    listed = words((judged[name] or "") if name in judged else host.effective(name), ", \t")
+    maps = [text for text in listed if text != mine]
     if not intent.destinations:
-        if mine in _maps(host.effective(name)):
+        if mine in listed:
             judged[name] = ", ".join(maps) or None
         leaving = Plan()
-        leaving.add(path, before, FileState(None, before.mode, before.uid, before.gid))
+        if ours:
+            leaving.add(path, before, FileState(None, before.mode, before.uid, before.gid))
         return leaving.changes
+    if before.content is not None and not ours:
+        raise PostfixTlsError(
+            path, None, "this file is not one that was written here, and its entries would be lost",
+            "List its entries as destinations and move it away, or name another file: tls_policy_file (the module's policy.path).",
+        )
     text = postfix_policy.table(intent.destinations, host.after(judged))
     proposal.plan.add(path, before, FileState(text.encode(), 0o644))
     proposal.table, proposal.answers = mine, postfix_policy.answers(text)
     judged[name] = ", ".join([mine] + maps)
     return []
-
-
-def _maps(text: str) -> list:
-    """The tables of a list; an inline: table holds blanks and commas of its own within braces."""
-    return re.findall(r"(?:[^\s,{}]|\{[^{}]*\})+", text)
 
 
 def _main_cf(host: Instance, proposal: Proposal, judged: dict) -> None:

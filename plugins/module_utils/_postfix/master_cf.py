@@ -3,8 +3,9 @@
 """The services of master.cf, with their C(-o) overrides. Source: master(5)."""
 from __future__ import annotations
 
-import shlex
 from dataclasses import dataclass, field
+
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.words import words
 
 
 @dataclass(frozen=True)
@@ -31,24 +32,23 @@ def services(text: str) -> list[Service]:
     for line in logical:
         columns = line.split(None, 7)
         if len(columns) == 8:
-            program, _blank, arguments = columns[7].partition(" ")
+            program, *arguments = words(columns[7])
             found.append(Service(columns[0], columns[1], program, _overrides(arguments)))
     return found
 
 
-def _overrides(arguments: str) -> dict:
-    """C(-o name=value), C(-o{ name = value }) and C(-oname=value), as {name: value}."""
+def _overrides(arguments: list) -> dict:
+    """C(-o name=value), C(-o { name = value }) and C(-oname=value), as {name: value}."""
     overrides = {}
-    text = arguments.replace("{", " '").replace("}", "' ")
-    try:
-        words = shlex.split(text)
-    except ValueError:
-        words = text.split()
-    while words:
-        word = words.pop(0)
-        if word == "-o" and words:
-            word = "-o" + words.pop(0)
-        if word.startswith("-o") and "=" in word:
-            name, value = word[2:].split("=", 1)
+    left = list(arguments)
+    while left:
+        word = left.pop(0)
+        if not word.startswith("-o"):
+            continue
+        pair = word[2:] or (left.pop(0) if left else "")
+        if pair.startswith("{") and pair.endswith("}"):
+            pair = pair[1:-1]
+        name, equals, value = pair.partition("=")
+        if equals:
             overrides[name.strip()] = value.strip()
     return overrides

@@ -160,6 +160,31 @@ def test_a_policy_stands_in_front_of_what_is_there(etc: Path) -> None:
     assert not (etc / "tls_policy").exists()
 
 
+def test_a_table_that_holds_tables_stays_whole(etc: Path) -> None:
+    maps = "inline:{ {a.example = secure match=a}, b.example=may }, unionmap:{inline:{c=may},hash:/x}"
+    (etc / "main.cf").write_text("smtp_tls_policy_maps = %s\n" % maps, encoding="utf-8")
+    carry_out(ask(etc, destinations=[{"destination": "partner.example", "level": "encrypt"}]))
+    assert MainCf(main_cf(etc)).raw("smtp_tls_policy_maps") == "texthash:%s, %s" % (etc / "tls_policy", maps)
+
+
+def test_a_table_of_the_same_name_that_a_postmaster_wrote_is_neither_removed_nor_replaced(etc: Path) -> None:
+    (etc / "tls_policy").write_text("old.example encrypt\n", encoding="utf-8")
+    (etc / "main.cf").write_text("smtp_tls_policy_maps = hash:%s\n" % (etc / "tls_policy"), encoding="utf-8")
+    assert ask(etc, destinations=[]).plan.changes == []
+    with pytest.raises(PostfixTlsError, match="tls_policy: this file is not one that was written here.*List its entries as destinations"):
+        ask(etc, destinations=[{"destination": "partner.example", "level": "encrypt"}])
+    carry_out(ask(etc, destinations=[{"destination": "partner.example", "level": "encrypt"}], policy_file=str(etc / "mine")))
+    assert MainCf(main_cf(etc)).raw("smtp_tls_policy_maps") == "texthash:%s, hash:%s" % (etc / "mine", etc / "tls_policy")
+
+
+def test_maps_that_are_given_in_the_same_run_take_the_place_of_those_that_are_there(etc: Path) -> None:
+    (etc / "main.cf").write_text("smtp_tls_policy_maps = hash:/x\n", encoding="utf-8")
+    partner = [{"destination": "partner.example", "level": "encrypt"}]
+    for given_maps, behind in (("hash:/y", ", hash:/y"), (None, "")):
+        carry_out(ask(etc, destinations=partner, parameters={"smtp_tls_policy_maps": given_maps}))
+        assert MainCf(main_cf(etc)).raw("smtp_tls_policy_maps") == "texthash:%s%s" % (etc / "tls_policy", behind)
+
+
 def test_a_ca_for_the_policy_may_come_in_the_same_run(etc: Path) -> None:
     secure = [{"destination": "partner.example", "level": "secure"}]
     bare = instance(str(etc))

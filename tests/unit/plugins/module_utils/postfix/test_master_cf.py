@@ -15,6 +15,8 @@ def overrides(arguments: str) -> dict:
 
 
 def test_columns_become_name_kind_and_program() -> None:
+    [tabbed] = master_cf.services(COLUMNS + "\t-v\r\n")
+    assert (tabbed.name, tabbed.kind, tabbed.program) == ("smtp", "inet", "smtpd")
     [service] = master_cf.services("# comment\n\n127.0.0.1:10025 inet n - y - - smtpd\n")
     assert (service.name, service.kind, service.program) == ("127.0.0.1:10025", "inet", "smtpd")
 
@@ -33,6 +35,22 @@ def test_a_value_in_braces_keeps_its_blanks() -> None:
     assert overrides(" -o { smtpd_client_restrictions = permit_mynetworks, reject }") == {
         "smtpd_client_restrictions": "permit_mynetworks, reject",
     }
+
+
+def test_what_an_override_says_is_what_postconf_says_it_is() -> None:
+    """The forms that postconf -P of 3.5 and 3.10 was asked about."""
+    assert overrides("\t-v\t-o\tsmtpd_tls_security_level=may") == {"smtpd_tls_security_level": "may"}
+    assert overrides(" -o smtpd_tls_chain_files=${my_chain}") == {"smtpd_tls_chain_files": "${my_chain}"}
+    assert overrides(" -o {myhostname=${x?{a b}:{c}}}") == {"myhostname": "${x?{a b}:{c}}"}
+    assert overrides(" -o { smtpd_banner = it's {nested} here }") == {"smtpd_banner": "it's {nested} here"}
+    assert overrides(" -o smtpd_banner=\"quoted it's") == {"smtpd_banner": '"quoted'}
+    assert overrides(" -o smtpd_banner=a\\ b -o mynetworks=[::1]") == {"smtpd_banner": "a\\", "mynetworks": "[::1]"}
+    assert overrides(" -o smtpd_tls_loglevel") == {} and overrides(" -o") == {}
+
+
+def test_a_line_with_too_few_columns_is_left_to_postfix() -> None:
+    assert master_cf.services("smtp inet n - y\n") == []
+    assert master_cf.services("  -o a=b\n") == []
 
 
 @given(st.text())
