@@ -3,6 +3,7 @@
 """One Postfix instance as it is configured: release, effective parameters, listeners."""
 from __future__ import annotations
 
+import ipaddress
 import os
 import re
 import socket
@@ -12,6 +13,7 @@ from typing import Callable
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._error import PostfixTlsError
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix import master_cf
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.parameters import SERVED_BY_CHAIN_FILES
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.words import words
 
 #: (argv, stdin or None) -> (exit status, stdout, stderr)
 Run = Callable[..., tuple]
@@ -94,7 +96,7 @@ class Instance:
                 continue
             address, port, public = self._reach(service.name)
             level = self._level(service)
-            wrapper = self.effective("smtpd_tls_wrappermode", service) == "yes"
+            wrapper = self.effective("smtpd_tls_wrappermode", service).lower() == "yes"
             strict = wrapper or level == "encrypt"
             found.append(Listener(
                 service=service.name,
@@ -119,32 +121,43 @@ class Instance:
 
     def _level(self, service: master_cf.Service) -> str:
         """postconf(5): the level, where empty the obsolete smtpd_use_tls and smtpd_enforce_tls."""
-        level = self.effective("smtpd_tls_security_level", service).lower()
+        names = ["smtpd_tls_security_level"]
+        if service.program == "postscreen":
+            names.insert(0, "postscreen_tls_security_level")
+        names.sort(key=lambda name: name not in service.overrides)
+        level = next(filter(None, (self.effective(name, service).lower() for name in names)), "")
         if level:
             return level if level in ("none", "may") else "encrypt"
         for name, meaning in (("smtpd_enforce_tls", "encrypt"), ("smtpd_use_tls", "may")):
-            if self.effective(name, service) == "yes":
+            if self.effective(name, service).lower() == "yes":
                 return meaning
         return "none"
 
     def _reach(self, name: str) -> tuple:
         """Where the host itself reaches a service, and whether others reach it too."""
         host, _colon, port = name.rpartition(":")
-        if not host:
-            interfaces = re.split(r"[\s,]+", self.values.get("inet_interfaces", "all"))
-            host = interfaces[0]
-        host = host.strip("[]")
+        interfaces = [text.strip("[]") for text in words(host or self.values.get("inet_interfaces") or "all", ", \t")]
         loopback = "::1" if self.values.get("inet_protocols", "all") == "ipv6" else "127.0.0.1"
-        public = host not in ("loopback-only", "localhost", "127.0.0.1", "::1")
+        public = not all(_is_loopback(interface) for interface in interfaces)
+        host = interfaces[0]
         if host in ("all", "loopback-only", "localhost"):
             host = loopback
         try:
+            port = self._known_ports().get(port, port)
             number = int(port) if port.isdigit() else socket.getservbyname(port, "tcp")
         except OSError:
             raise PostfixTlsError(
                 "master.cf", name, "no TCP port is known by the name %s" % port, "Write the number, or add it to /etc/services.",
             ) from None
         return host, number, public
+
+    def _known_ports(self) -> dict:
+        """postconf(5) known_tcp_ports (since 3.6), which Postfix asks before /etc/services."""
+        known = {}
+        for entry in words(self.values.get("known_tcp_ports", ""), ", \t"):
+            *names, port = entry.split("=")
+            known.update(dict.fromkeys(names, port))
+        return known
 
     def _expand(self, text: str, service: master_cf.Service) -> str:
         for _depth in range(10):
@@ -156,6 +169,13 @@ class Instance:
                 break
             text = new
         return text
+
+
+def _is_loopback(interface: str) -> bool:
+    try:
+        return ipaddress.ip_address(interface).is_loopback
+    except ValueError:
+        return interface in ("loopback-only", "localhost")
 
 
 def _last_line(text: str) -> str:

@@ -40,12 +40,39 @@ def test_postscreen_listens_like_smtpd() -> None:
     assert (listener.port, listener.level) == (25, "may")
 
 
+@pytest.mark.parametrize("override, values, level", [
+    ("", {"smtpd_tls_security_level": "may", "postscreen_tls_security_level": "none"}, "none"),
+    ("", {"smtpd_tls_security_level": "encrypt", "postscreen_tls_security_level": "may"}, "may"),
+    (" -o smtpd_tls_security_level=none", {"smtpd_tls_security_level": "may", "postscreen_tls_security_level": "may"}, "none"),
+    (" -o postscreen_tls_security_level=encrypt -o smtpd_tls_security_level=none", {"postscreen_tls_security_level": "may"}, "encrypt"),
+])
+def test_postscreen_has_a_level_of_its_own(override: str, values: dict, level: str) -> None:
+    [listener] = instance(master="smtp inet n - y - 1 postscreen%s\n" % override, **values).listeners()
+    assert listener.level == level
+
+
+def test_smtpd_does_not_look_at_the_level_of_postscreen() -> None:
+    [listener] = instance(smtpd_tls_security_level="may", postscreen_tls_security_level="none").listeners()
+    assert listener.level == "may"
+
+
+def test_ports_that_postfix_itself_knows_need_no_etc_services() -> None:
+    master = "mailin inet n - y - - smtpd\nmailtls inet n - y - - smtpd\n  -o smtpd_tls_wrappermode=YES\n"
+    listeners = instance(master=master, known_tcp_ports="lmtp=24, mailin=2525, mailtls=mails=4650").listeners()
+    assert [(at.port, at.protocol) for at in listeners] == [(2525, "smtp"), (4650, "smtps")]
+
+
 @pytest.mark.parametrize("interfaces, protocols, address, public", [
     ("all", "all", "127.0.0.1", True),
     ("all", "ipv6", "::1", True),
     ("loopback-only", "all", "127.0.0.1", False),
     ("192.0.2.1, 127.0.0.1", "all", "192.0.2.1", True),
     ("127.0.0.1", "ipv4", "127.0.0.1", False),
+    ("127.0.0.1, 192.0.2.1", "all", "127.0.0.1", True),
+    ("loopback-only,", "all", "127.0.0.1", False),
+    ("127.0.1.1 [::1]", "all", "127.0.1.1", False),
+    ("[2001:db8::1] [::1]", "ipv6", "2001:db8::1", True),
+    ("mx.example.org, localhost", "all", "mx.example.org", True),
 ])
 def test_a_listener_is_reached_where_inet_interfaces_puts_it(interfaces: str, protocols: str, address: str, public: bool) -> None:
     [listener] = instance(inet_interfaces=interfaces, inet_protocols=protocols).listeners()
@@ -57,6 +84,7 @@ def test_a_listener_is_reached_where_inet_interfaces_puts_it(interfaces: str, pr
     ({"smtpd_use_tls": "yes", "smtpd_enforce_tls": "yes"}, "encrypt"),
     ({"smtpd_use_tls": "yes", "smtpd_tls_security_level": "none"}, "none"),
     ({"smtpd_tls_security_level": "verify"}, "encrypt"),
+    ({"smtpd_use_tls": "YES"}, "may"),
     ({}, "none"),
 ])
 def test_obsolete_switches_count_where_no_level_is_set(values: dict, level: str) -> None:
