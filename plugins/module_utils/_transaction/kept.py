@@ -59,9 +59,15 @@ class Kept:
 
     def commit(self, kind: str) -> str:
         """What was pending becomes the one generation back. Returns its id, which C(state=restored) may name."""
-        self.pending.mark(kind)
-        self.previous.discard()
-        os.rename(self.pending.directory, self.previous.directory)
+        try:
+            self.pending.mark(kind)
+            self.previous.discard()
+            os.rename(self.pending.directory, self.previous.directory)
+        except (PostfixTlsError, OSError) as error:
+            raise PostfixTlsError(
+                self.directory, None, "the change stands, but the state before it can't be put by (%s)" % error,
+                "Free some space or make it writable, then run again.",
+            ) from None
         return self.previous.id
 
 

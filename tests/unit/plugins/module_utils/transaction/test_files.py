@@ -44,7 +44,6 @@ def test_a_secret_is_nobodys_to_read_from_its_first_byte(tmp_path: Path, monkeyp
         real(descriptor, uid, gid)
 
     monkeypatch.setattr(files.os, "fchown", fchown)
-    os.umask(os.umask(0))
     files.write(str(tmp_path / "key.pem"), state(b"secret", 0o600))
     assert modes == [0o600]
     assert stat.S_IMODE((tmp_path / "key.pem").stat().st_mode) == 0o600
@@ -53,6 +52,49 @@ def test_a_secret_is_nobodys_to_read_from_its_first_byte(tmp_path: Path, monkeyp
 def test_postfix_need_not_wait_for_the_file_to_cool(tmp_path: Path) -> None:
     files.write(str(tmp_path / "main.cf"), state(b""))
     assert time.time() - (tmp_path / "main.cf").stat().st_mtime >= files.COOL
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root gives files away")
+def test_a_file_keeps_its_owner(tmp_path: Path) -> None:
+    path = str(tmp_path / "main.cf")
+    files.write(path, FileState(b"a", 0o640, 65534, 65533))
+    before = files.read(path)
+    assert (before.uid, before.gid, before.mode) == (65534, 65533, 0o640)
+    files.write(path, FileState(b"b", before.mode, before.uid, before.gid))
+    assert files.read(path) == FileState(b"b", 0o640, 65534, 65533)
+
+
+def test_a_link_to_a_file_that_is_not_there_yet_is_followed(tmp_path: Path) -> None:
+    (tmp_path / "main.cf").symlink_to(tmp_path / "deep" / "real.cf")
+    assert files.read(str(tmp_path / "main.cf")).content is None
+    files.write(str(tmp_path / "main.cf"), state(b"a"))
+    assert (tmp_path / "main.cf").is_symlink() and (tmp_path / "deep" / "real.cf").read_bytes() == b"a"
+
+
+def test_where_no_file_can_be_made_that_is_told_and_the_old_one_stays(tmp_path: Path, monkeypatch) -> None:
+    """The fault is made: root writes to a read-only directory all the same."""
+    path = tmp_path / "main.cf"
+    path.write_bytes(b"old")
+
+    def read_only(**_arguments: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(files.tempfile, "mkstemp", read_only)
+    with pytest.raises(PostfixTlsError, match="main.cf: it can't be written .Read-only file system.. Make it writable"):
+        files.write(str(path), state(b"new"))
+    assert path.read_bytes() == b"old"
+
+
+def test_a_new_directory_has_the_mode_asked_for_whatever_the_umask(tmp_path: Path) -> None:
+    umask = os.umask(0o077)
+    try:
+        files.make_directory(str(tmp_path / "above" / "open"))
+    finally:
+        os.umask(umask)
+    assert stat.S_IMODE((tmp_path / "above" / "open").stat().st_mode) == 0o755
+    files.make_directory(str(tmp_path / "closed"), 0o700)
+    files.make_directory(str(tmp_path / "closed"))
+    assert stat.S_IMODE((tmp_path / "closed").stat().st_mode) == 0o700
 
 
 @pytest.mark.parametrize("fault", ["fsync", "rename", "fchmod"])

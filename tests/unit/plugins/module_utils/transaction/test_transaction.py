@@ -6,6 +6,7 @@ back is what the scenarios show. Files, kept states and locks are real.
 """
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import threading
@@ -18,6 +19,8 @@ from ansible_collections.mailsec.postfix_tls.plugins.module_utils._transaction.a
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._transaction.files import FileState
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._transaction.kept import Kept
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._transaction.plan import Plan
+
+REAL_RENAME, REAL_FSYNC = os.rename, os.fsync
 
 
 class Killed(BaseException):
@@ -37,6 +40,7 @@ class Host:
         self.kept = Kept("/etc/postfix", str(directory / "lib"))
         self.calls: list = []
         self.fatal_call = 0  # the number of the call that kills the run
+        self.full_call = 0  # the number of the call that finds the disk full
         self.broken: dict = {}  # {call: error it raises}
 
     def write(self, text: str) -> None:
@@ -46,6 +50,8 @@ class Host:
         self.calls.append(name)
         if len(self.calls) == self.fatal_call:
             raise Killed(name)
+        if len(self.calls) == self.full_call:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         if name in self.broken:
             raise self.broken[name]
 
@@ -211,15 +217,13 @@ def steps_of(tmp_path: Path) -> int:
 
 def count_writes(host: Host) -> list:
     """Makes each file write a step as well: before it, and between writing and renaming."""
-    real_rename, real_fsync = os.rename, os.fsync
-
     def rename(source: str, target: str) -> None:
         host.step("rename")
-        real_rename(source, target)
+        REAL_RENAME(source, target)
 
     def fsync(descriptor: int) -> None:
         host.step("fsync")
-        real_fsync(descriptor)
+        REAL_FSYNC(descriptor)
 
     files.os.rename, files.os.fsync = rename, fsync
     return host.calls
@@ -227,9 +231,8 @@ def count_writes(host: Host) -> list:
 
 @pytest.fixture(autouse=True)
 def _restore_os():
-    rename, fsync = os.rename, os.fsync
     yield
-    os.rename, os.fsync = rename, fsync
+    os.rename, os.fsync = REAL_RENAME, REAL_FSYNC
 
 
 @pytest.mark.parametrize("next_intent", ["good 1", "good 9", "bad 9"])
@@ -266,6 +269,154 @@ def test_killed_at_any_step_the_next_run_completes_or_restores_and_keeps_nothing
             assert len(paths) == len(set(paths))
             assert {state.content for path, state, _secret in host.kept.previous.states() if path.endswith("main.cf")} <= {b"good 0", b"good 1"}
     assert died == {"observe", "check", "check files", "restart", "wait", "prove", "rename", "fsync"}
+
+
+@pytest.fixture
+def places(tmp_path: Path, monkeypatch):
+    """places(1, 2): a host of its own for each of the many that a test kills."""
+    monkeypatch.setattr(apply.time, "sleep", lambda _seconds: None)
+
+    def place(*numbers: object) -> Host:
+        directory = tmp_path / "-".join(map(str, numbers))
+        directory.mkdir()
+        host = Host(directory)
+        count_writes(host)
+        return host
+    return place
+
+
+def fails(host: Host, text: str) -> str:
+    with pytest.raises(PostfixTlsError) as failed:
+        host.run(text)
+    return str(failed.value)
+
+
+def killed(host: Host, text: str, at: int) -> None:
+    host.calls.clear()
+    host.fatal_call = at
+    with pytest.raises(Killed):
+        host.run(text)
+    host.fatal_call = 0
+
+
+def converges(host: Host, text: str) -> None:
+    host.run(text)
+    assert host.state()[:2] == (text, b"KEY for " + text.encode()) and host.serving == text
+    assert not host.kept.pending.exists()
+
+
+def kept_main(host: Host) -> set:
+    return {state.content for path, state, _secret in host.kept.previous.states() if path == str(host.main)}
+
+
+def test_killed_while_it_puts_back_the_old_state_is_still_the_one_kept(places) -> None:
+    probe = places("count")
+    fails(probe, "bad 1")
+    proven = probe.calls.index("prove") + 1
+    assert len(probe.calls) > proven + 5
+    for fatal in range(proven + 1, len(probe.calls) + 1):
+        host = places(fatal, "good")
+        killed(host, "bad 1", fatal)
+        converges(host, "good 9")
+        assert kept_main(host) == {b"good 0"}
+        host = places(fatal, "bad")
+        killed(host, "bad 1", fatal)
+        fails(host, "bad 9")
+        assert host.state()[:2] == ("good 0", None) and host.serving == "good 0"
+
+
+def test_killed_twice_in_a_row_it_has_still_kept_what_was_proven(places) -> None:
+    probe = places("count")
+    probe.run("good 1")
+    total = len(probe.calls)
+    for first in range(1, total + 1, 2):
+        for second in range(1, total - 2, 3):
+            host = places(first, second)
+            killed(host, "good 1", first)
+            proven = "good 1" if host.kept.previous.exists() else "good 0"
+            killed(host, "bad 2", second)
+            fails(host, "bad 3")
+            assert host.state()[0] == proven == host.serving, (first, second)
+            converges(host, "good 9")
+
+
+def test_a_full_disk_at_any_write_fails_the_run_and_leaves_the_old_state_or_the_new_one_proven(places) -> None:
+    """The fault is made: no real disk is full for one write alone."""
+    probe = places("count")
+    probe.run("good 1")
+    ends = []
+    for full, step in enumerate(probe.calls, 1):
+        if step not in ("rename", "fsync"):
+            continue
+        host = places(full)
+        host.full_call = full
+        told = fails(host, "good 1")
+        assert "No space left on device" in told, full
+        ends.append(host.state()[:2])
+        assert ("the change stands" in told) == (ends[-1][0] == "good 1"), told
+        assert host.serving == host.state()[0], full
+        host.full_call = 0
+        converges(host, "good 9")
+        assert kept_main(host) <= {b"good 0", b"good 1"}
+    assert set(ends) == {("good 0", None), ("good 1", b"KEY for good 1")}
+    assert ends == sorted(ends), "once the change is proven it stays"
+
+
+def test_a_file_that_goes_is_back_with_its_mode_when_the_change_fails(host: Host) -> None:
+    table = host.etc / "tls_policy"
+    table.write_bytes(b"a.example\tencrypt\n\xff")
+    table.chmod(0o640)
+    before = files.read(str(table))
+    plan = Plan()
+    plan.add(str(table), before, FileState(None))
+    host.broken = {"check files": ERROR}
+    transaction = Transaction(host.kept, "restart", host, host.check_files, host.prove, host.observe)
+    with host.kept.locked(), pytest.raises(PostfixTlsError, match="The old state is back"):
+        transaction.carry_out(plan)
+    assert files.read(str(table)) == before
+
+
+def test_an_unchanged_host_that_cannot_be_proven_fails_and_is_not_written_to(host: Host) -> None:
+    host.run("good 1")
+    before, kept = host.state(), host.kept.previous.id
+    host.broken, host.calls = {"prove": ERROR}, []
+    assert "postfix check: broken. Mend it." in fails(host, "good 1")
+    assert host.calls == ["prove", "restart", "wait", "prove"], "made live once, and no more"
+    assert host.state() == before and host.kept.previous.id == kept and not host.kept.pending.exists()
+
+
+def test_a_reload_is_made_live_by_reload_and_put_back_by_restart(host: Host) -> None:
+    assert host.run("good 1", action="reload").action_taken == "reload"
+    assert "reload" in host.calls and "restart" not in host.calls
+    host.calls = []
+    with pytest.raises(PostfixTlsError):
+        host.run("bad 2", action="reload")
+    assert [call for call in host.calls if call in ("reload", "restart")] == ["reload", "restart"]
+
+
+def test_without_an_action_a_failed_check_puts_files_back_and_leaves_postfix_alone(host: Host) -> None:
+    before = host.state()
+    host.broken = {"check": ERROR}
+    with pytest.raises(PostfixTlsError, match=r"The old state is back: ") as failed:
+        host.run("good 1", action="none")
+    assert host.state() == before and host.calls == ["check"] and "answers with it" not in str(failed.value)
+
+
+def test_a_restored_postfix_that_answers_otherwise_than_before_is_not_called_restored(host: Host) -> None:
+    looks = iter(["good 0"])
+    host.observe = lambda: {"smtp": next(looks, "silent")}
+    with pytest.raises(PostfixTlsError, match="it does not answer as it did before the change") as failed:
+        host.run("bad 1")
+    assert failed.value.details["restored"] is False and host.kept.pending.exists()
+    assert host.state()[0] == "good 0"
+
+
+def test_a_listener_that_did_not_answer_before_need_not_answer_after(host: Host) -> None:
+    looks = iter([{}])
+    host.observe = lambda: next(looks, {"smtp": "good 0"})
+    with pytest.raises(PostfixTlsError) as failed:
+        host.run("bad 1")
+    assert failed.value.details["restored"] is True
 
 
 def test_a_second_run_waits_its_turn_then_says_so(host: Host) -> None:
