@@ -67,6 +67,8 @@ def render(name: str, value: object, version: tuple, known: frozenset) -> str:
             name, _text(value), "Postfix %s on this host knows no such parameter" % ".".join(map(str, version)),
             "Did you mean %s?" % near[0] if near else "See postconf(5) for its name in this release.",
         )
+    if isinstance(value, dict):
+        raise PostfixTlsError(name, _text(value), "a value is text, a number, yes or no, or a list", "Write it as postconf(5) has it.")
     text = _text(value)
     if re.search(r"[\x00-\x1f\x7f]", text):
         raise PostfixTlsError(name, repr(text), "a value is one line of printable text", "Remove the line break or control character.")
@@ -78,7 +80,7 @@ def render(name: str, value: object, version: tuple, known: frozenset) -> str:
     if kind in _ALLOWED:
         _one_of(name, text.lower(), _ALLOWED[kind])
         return text.lower()
-    if kind == "integer" and not re.match(r"^\d+$", text):
+    if kind == "integer" and not re.fullmatch("[0-9]+", text):
         raise PostfixTlsError(name, text, "it takes a whole number", "Write for example %s: 1." % name)
     return text
 
