@@ -57,6 +57,12 @@ def chain(name: str, key: str, certificates: str) -> Chain:
     return Chain(name, keys[0], tuple(chain_blocks))
 
 
+def chains(name: str, text: str) -> list:
+    """Every chain of smtpd_tls_chain_files, each begun by its key. Raises PostfixTlsError where there is none."""
+    parts = re.split(r"(?=-----BEGIN [A-Z ]*PRIVATE KEY-----)", text)
+    return [chain(name, part, part) for part in parts[1:] or parts]
+
+
 def leaf_digests(text: str) -> list:
     """sha256 of the first certificate in a file Postfix serves from; empty where there is none."""
     found = [block for label, block in _blocks("chain", text) if label == "CERTIFICATE"]

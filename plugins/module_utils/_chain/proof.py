@@ -28,7 +28,10 @@ _REASONS = {
          "Name the full chain (fullchain.pem); for a CA of your own set ca_file to its root."),
     26: ("it is not meant for servers (extendedKeyUsage)", "Have it issued with serverAuth."),
     62: ("it does not cover that name", "Have it issued for that name, or name what it covers."),
+    64: ("it does not cover that address", "Have it issued for that address, or name what it covers."),
 }
+#: What OpenSSL says of a key that is not the certificate's; the last is for one of another kind (RSA, EC).
+_NOT_ITS_KEY = ("VALUES_MISMATCH", "TYPE_MISMATCH", "NO_CERTIFICATE_ASSIGNED")
 _STRICT = 0x20  # X509_V_FLAG_X509_STRICT, on by default since Python 3.13; mail servers do not ask for it
 _PARTIAL_CHAIN = 0x80000  # X509_V_FLAG_PARTIAL_CHAIN, a name in ssl since Python 3.10
 
@@ -71,7 +74,7 @@ def _server(item: str, chain: Chain) -> ssl.SSLContext:
             context.load_cert_chain(path, password=lambda: "")
         except (ssl.SSLError, OSError, ValueError) as error:
             reason = getattr(error, "reason", None) or str(error)
-            if "VALUES_MISMATCH" in reason:
+            if any(mark in reason for mark in _NOT_ITS_KEY):
                 raise PostfixTlsError(
                     item, None, "the key does not belong to the first certificate",
                     "Name the key the certificate was issued for; the leaf comes before the intermediates.",
@@ -95,10 +98,11 @@ def _handshake(server: ssl.SSLContext, client: ssl.SSLContext, name: str | None)
     """One TLS handshake between two contexts, without a socket; what the client holds against the certificate, or None."""
     to_client, to_server = ssl.MemoryBIO(), ssl.MemoryBIO()
     client.check_hostname = name is not None
-    ends = [
-        client.wrap_bio(to_client, to_server, server_hostname=name),
-        server.wrap_bio(to_server, to_client, server_side=True),
-    ]
+    try:
+        asking = client.wrap_bio(to_client, to_server, server_hostname=name)
+    except (ValueError, TypeError):
+        raise PostfixTlsError("name", repr(name), "it is no host name", "Name what peers look up, such as mx.example.org.") from None
+    ends = [asking, server.wrap_bio(to_server, to_client, server_side=True)]
     for _flight in range(10):
         for end in list(ends):
             try:

@@ -58,6 +58,7 @@ def test_a_self_signed_one_is_good_for_itself_and_not_for_peers(ca_file: str) ->
 WRONG = {
     "the key of another certificate": (OTHER.key_pem(), FULL, "the key does not belong to the first certificate"),
     "intermediate before the leaf": (LEAF.key_pem(), MIDDLE.pem + LEAF.pem, "the key does not belong to the first certificate"),
+    "the key of another certificate of another kind": (issue(NAME, MIDDLE, kind="rsa").key_pem(), FULL, "the key does not belong to the first certificate"),
     "no intermediate": (LEAF.key_pem(), LEAF.pem, "an intermediate is missing"),
     "key with a passphrase": (LEAF.key_pem(passphrase=b"secret"), FULL, "its key has a passphrase"),
     "old key with a passphrase": (LEAF.key_pem("traditional", b"secret"), FULL, "its key has a passphrase"),
@@ -93,6 +94,50 @@ def test_a_certificate_that_peers_would_refuse_is_refused(case: str, ca_file: st
     leaf, told = LATER[case]
     with pytest.raises(PostfixTlsError, match=told):
         prove(leaf.key_pem(), leaf.pem + MIDDLE.pem, ca_file)
+
+
+@pytest.mark.parametrize("name, told", [
+    (".example.org", "name = '.example.org': it is no host name. Name what peers look up"),
+    ("", "name = '': it is no host name"),
+    ("x" * 64 + ".example.org", "it is no host name"),
+    ("mx\x00.example.org", "it is no host name"),
+    ("192.0.2.1", "chain default = 192.0.2.1: it does not cover that address"),
+])
+def test_a_name_that_can_be_none_is_refused_as_such(ca_file: str, name: str, told: str) -> None:
+    with pytest.raises(PostfixTlsError) as refused:
+        prove(LEAF.key_pem(), FULL, ca_file, names=(name,))
+    assert told in str(refused.value)
+
+
+def test_a_root_of_ones_own_in_the_chain_is_not_trusted_for_being_there(ca_file: str) -> None:
+    stranger = issue("stranger", authority=True)
+    leaf = issue(NAME, stranger)
+    with pytest.raises(PostfixTlsError, match="it ends in a root this host does not trust. Set ca_file to that root"):
+        prove(leaf.key_pem(), leaf.pem + stranger.pem, ca_file)
+
+
+def test_a_self_signed_one_has_to_be_good_in_every_other_way(ca_file: str) -> None:
+    for alone, told in ((issue(NAME, days=(-9, -1)), "it has expired"), (issue(NAME, client=True), "it is not meant for servers")):
+        with pytest.raises(PostfixTlsError, match=told):
+            prove(alone.key_pem(), alone.pem, ca_file)
+
+
+def test_a_self_signed_one_that_is_in_the_ca_file_is_trusted(tmp_path) -> None:
+    alone = issue(NAME)
+    (tmp_path / "own.pem").write_text(alone.pem, encoding="utf-8")
+    assert prove(alone.key_pem(), alone.pem, str(tmp_path / "own.pem")) is True
+
+
+def test_the_chains_of_one_text_are_parted_at_their_keys() -> None:
+    rsa = issue(NAME, MIDDLE, kind="rsa")
+    both = pem.chains("x", LEAF.key_pem("traditional") + FULL + "\n" + rsa.key_pem() + rsa.pem)
+    assert [(chain.key, chain.certificates) for chain in both] == [
+        (LEAF.key_pem("traditional"), (LEAF.pem, MIDDLE.pem)), (rsa.key_pem(), (rsa.pem,)),
+    ]
+    with pytest.raises(PostfixTlsError, match="chain x: one PEM private key was expected, found 0"):
+        pem.chains("x", FULL)
+    with pytest.raises(PostfixTlsError, match="chain x: no PEM certificate was found"):
+        pem.chains("x", LEAF.key_pem() + rsa.key_pem() + rsa.pem)
 
 
 def test_a_ca_nobody_trusts_is_refused(ca_file: str) -> None:
