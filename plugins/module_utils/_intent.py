@@ -83,18 +83,16 @@ def _chains(host: Instance, intent: Intent, proposal: Proposal, wanted: dict) ->
         raise PostfixTlsError(
             "chains", None, "Postfix %d.%d has no smtpd_tls_chain_files" % host.version, "Postfix 3.4 or newer is needed.",
         )
-    chains = [_given(host, entry) for entry in intent.chains] or ([_in_use(host)] if receiving else [])
-    usable, trusted = [], set()
+    chains = [_given(host, entry) for entry in intent.chains] or (_in_use(host) if receiving else [])
+    usable, trust = [], {}
     for path, chain in chains:
-        if chain is None:
-            continue
-        if proof.prove(chain, proposal.names, intent.ca_file):
-            trusted.add(path)
-        elif intent.self_signed != "allow":
+        trusted = proof.prove(chain, proposal.names, intent.ca_file)
+        trust[path] = trusted and trust.get(path, True)
+        if not trusted and intent.self_signed != "allow":
             continue
         usable.append((path, chain))
     if (receiving or chains) and not usable:
-        why = "the certificate is self-signed" if any(chain for _path, chain in chains) else "there is no certificate"
+        why = "the certificate is self-signed" if chains else "there is no certificate"
         proposal.plan.findings.append({
             "check": "receiving",
             "verdict": "note",
@@ -107,7 +105,7 @@ def _chains(host: Instance, intent: Intent, proposal: Proposal, wanted: dict) ->
         if LEVEL in wanted:
             wanted[LEVEL] = "none"
         return
-    proposal.trusted = frozenset(trusted)
+    proposal.trusted = frozenset(path for path, trusted in trust.items() if trusted)
     if intent.chains and usable:
         for path, chain in usable:
             before, after = files.read(path), FileState(chain.text().encode(), 0o600)
@@ -124,11 +122,14 @@ def _given(host: Instance, entry: dict) -> tuple:
     return os.path.join(directory, "%s.pem" % entry["name"]), pem.chain(entry["name"], key, certificate)
 
 
-def _in_use(host: Instance) -> tuple:
-    """The chain main.cf already names, as (path, Chain); (None, None) where it names none."""
-    for certificate, key in host.chain_files():
-        return certificate, pem.chain(certificate, _text_of(key, key), _text_of(certificate, certificate))
-    return None, None
+def _in_use(host: Instance) -> list:
+    """The chains main.cf already names, as (path, Chain): of smtpd_tls_chain_files, a chain may take up several of the files."""
+    named = host.chain_files()
+    if not host.effective("smtpd_tls_chain_files"):
+        return [(path, pem.chain(path, _text_of(key, key), _text_of(path, path))) for path, key in named]
+    paths = [path for path, _key in named]
+    chains = pem.chains(", ".join(paths), "\n".join(_text_of(path, path) for path in paths))
+    return [(path, chain) for path in paths for chain in chains]
 
 
 def _text_of(name: str, path: str) -> str:
@@ -142,7 +143,10 @@ def _described(state: FileState) -> str:
     """What a diff may say of a chain file."""
     if state.content is None:
         return ""
-    digests = pem.leaf_digests(state.content.decode("utf-8", "replace"))
+    try:
+        digests = pem.leaf_digests(state.content.decode("utf-8", "replace"))
+    except PostfixTlsError:  # a damaged file may be replaced like any other
+        digests = []
     return "private key: not shown\nleaf certificate sha256: %s\nmode: %04o\n" % (digests[0] if digests else "none", state.mode)
 
 

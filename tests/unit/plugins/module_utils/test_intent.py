@@ -112,6 +112,107 @@ def test_a_chain_that_main_cf_names_already_is_proven_and_used(etc: Path) -> Non
         ask(etc, parameters=ON)
 
 
+def test_key_and_certificate_may_be_two_of_the_chain_files(etc: Path) -> None:
+    (etc / "privkey.pem").write_text(LEAF.key_pem().rstrip(), encoding="utf-8")
+    (etc / "fullchain.pem").write_text(LEAF.pem, encoding="utf-8")
+    (etc / "main.cf").write_text("smtpd_tls_chain_files = %s/privkey.pem, %s/fullchain.pem\n" % (etc, etc), encoding="utf-8")
+    proposal = ask(etc, parameters=ON)
+    assert proposal.receiving and proposal.trusted == {str(etc / "privkey.pem"), str(etc / "fullchain.pem")}
+
+
+def test_every_chain_that_main_cf_names_is_proven(etc: Path) -> None:
+    expired = issue(NAME, ROOT, kind="rsa", days=(-9, -1))
+    (etc / "ec.pem").write_text(LEAF.key_pem() + LEAF.pem, encoding="utf-8")
+    (etc / "main.cf").write_text("smtpd_tls_chain_files = %s/ec.pem, %s/rsa.pem\n" % (etc, etc), encoding="utf-8")
+    (etc / "rsa.pem").write_text(expired.key_pem() + expired.pem, encoding="utf-8")
+    with pytest.raises(PostfixTlsError, match="it has expired"):
+        ask(etc, parameters=ON)
+    (etc / "rsa.pem").write_text(SELF_SIGNED.key_pem() + SELF_SIGNED.pem, encoding="utf-8")
+    assert ask(etc, parameters=ON).trusted == frozenset()
+    (etc / "main.cf").write_text("smtpd_tls_cert_file = %s\nsmtpd_tls_eccert_file = %s\n" % (etc / "rsa.pem", etc / "ec.pem"), encoding="utf-8")
+    (etc / "rsa.pem").write_text(expired.pem + expired.key_pem(), encoding="utf-8")
+    with pytest.raises(PostfixTlsError, match="rsa.pem: it has expired"):
+        ask(etc, parameters=ON)
+
+
+@pytest.mark.parametrize("ruin", [
+    lambda text: text.replace(LEAF.pem.splitlines()[1], LEAF.pem.splitlines()[1][:-1]), lambda text: "", lambda _text: "x" * (2 << 20),
+])
+def test_a_chain_file_that_is_damaged_is_replaced(etc: Path, ruin) -> None:
+    carry_out(ask(etc, LEAF, parameters=ON))
+    good = (etc / "tls/default.pem").read_text(encoding="utf-8")
+    (etc / "tls/default.pem").write_text(ruin(good), encoding="utf-8")
+    proposal = ask(etc, LEAF, parameters=ON)
+    assert "leaf certificate sha256: none" in proposal.plan.diff()[0]["before"]
+    carry_out(proposal)
+    assert (etc / "tls/default.pem").read_text(encoding="utf-8") == good
+
+
+def test_several_chains_are_listed_as_they_were_given_and_the_older_parameters_go(etc: Path) -> None:
+    rsa = issue(NAME, ROOT, kind="rsa")
+    (etc / "main.cf").write_text(MAIN + "smtpd_tls_key_file=/k\nsmtpd_tls_eccert_file=/e\nsmtpd_tls_dkey_file = /d\n", encoding="utf-8")
+    chains = [dict(chain(rsa), name="rsa"), dict(chain(), name="ec", directory=str(etc / "elsewhere"))]
+    carry_out(propose(host(etc), Intent(chains=chains, parameters=ON, ca_file=str(etc / "root.pem"))))
+    assert MainCf(main_cf(etc)).raw("smtpd_tls_chain_files") == "%s/tls/rsa.pem, %s/elsewhere/ec.pem" % (etc, etc)
+    assert not [line for line in main_cf(etc).splitlines() if "cert_file" in line or "key_file" in line]
+    assert files.read(str(etc / "elsewhere/ec.pem")).mode == 0o600
+
+
+def test_of_several_chains_the_self_signed_one_is_left_out(etc: Path) -> None:
+    chains = [dict(chain(SELF_SIGNED), name="own"), dict(chain(), name="good")]
+    intent = {"chains": chains, "parameters": ON, "ca_file": str(etc / "root.pem")}
+    proposal = propose(host(etc), Intent(**intent))
+    assert proposal.receiving and [change.path for change in proposal.plan.changes] == [str(etc / "tls/good.pem"), str(etc / "main.cf")]
+    assert len(propose(host(etc), Intent(self_signed="allow", **intent)).plan.changes) == 3
+
+
+def test_chain_files_are_refused_by_a_postfix_that_knows_none(etc: Path) -> None:
+    with pytest.raises(PostfixTlsError, match="chains: Postfix 3.3 has no smtpd_tls_chain_files. Postfix 3.4 or newer is needed"):
+        ask(etc, LEAF, parameters=ON, values={"mail_version": "3.3.8"})
+
+
+def test_chains_alone_leave_the_level_as_it_is(etc: Path) -> None:
+    (etc / "main.cf").write_text("smtpd_tls_security_level = may\n", encoding="utf-8")
+    proposal = ask(etc, LEAF)
+    carry_out(proposal)
+    assert proposal.receiving and main_cf(etc) == "smtpd_tls_security_level = may\nsmtpd_tls_chain_files = %s/tls/default.pem\n" % etc
+    (etc / "main.cf").write_text("smtpd_tls_security_level = none\n", encoding="utf-8")
+    assert not ask(etc, LEAF).receiving
+
+
+def test_obsolete_switches_go_with_the_level_that_overrides_them_and_not_otherwise(etc: Path) -> None:
+    (etc / "main.cf").write_text("smtp_use_tls = yes\nsmtp_enforce_tls = no\nsmtpd_enforce_tls = yes\n", encoding="utf-8")
+    assert ask(etc, parameters={"smtp_tls_loglevel": 1}).plan.diff()[0]["after"].startswith("smtp_use_tls = yes\nsmtp_enforce_tls = no\n")
+    carry_out(ask(etc, parameters={"smtp_tls_security_level": "may"}))
+    assert main_cf(etc) == "smtpd_enforce_tls = yes\nsmtp_tls_security_level = may\n"
+
+
+def test_a_value_that_refers_to_another_is_written_once(etc: Path) -> None:
+    same = {"smtpd_tls_mandatory_protocols": "$smtpd_tls_protocols"}
+    carry_out(ask(etc, parameters=same))
+    assert "smtpd_tls_mandatory_protocols = $smtpd_tls_protocols\n" in main_cf(etc)
+    assert ask(etc, parameters=same).plan.changes == []
+
+
+def test_a_reference_that_already_comes_to_the_value_stays(etc: Path) -> None:
+    (etc / "main.cf").write_text("smtp_tls_CApath = $mine\n", encoding="utf-8")
+    at = host(etc).after({"smtp_tls_CApath": "/etc/ssl/certs"})
+    assert propose(at, Intent(parameters={"smtp_tls_CApath": "/etc/ssl/certs"})).plan.changes == []
+    assert propose(at, Intent(parameters={"smtp_tls_CApath": "/other"})).plan.changes
+
+
+def test_without_a_main_cf_there_is_nothing_to_change(etc: Path) -> None:
+    at = host(etc)
+    (etc / "main.cf").unlink()
+    with pytest.raises(PostfixTlsError, match="main.cf: there is no such file. Install and configure Postfix first"):
+        propose(at, Intent(parameters={"smtp_tls_loglevel": 1}))
+
+
+def test_what_postfix_has_to_read_back_is_every_value_written(etc: Path) -> None:
+    proposal = ask(etc, parameters={"smtp_tls_loglevel": 1, "smtp_tls_protocols": ">=TLSv1.2", "smtpd_tls_cert_file": None})
+    assert proposal.expected == {"smtp_tls_loglevel": "1", "smtp_tls_protocols": ">=TLSv1.2"}
+
+
 def test_the_names_to_cover_are_myhostname_or_those_asked_for(etc: Path) -> None:
     with pytest.raises(PostfixTlsError, match="chain default = other.example.org: it does not cover that name"):
         ask(etc, LEAF, parameters=ON, names=["other.example.org"])
