@@ -2,6 +2,7 @@
 """What was written is believed only when Postfix reads it back, and when each listener keeps what its own parameters promise."""
 from __future__ import annotations
 
+import ssl
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,18 @@ def test_a_policy_that_postmap_answers_otherwise_is_told() -> None:
     answers = {"a.example": "encrypt", "b.example": "encrypt"}
     with pytest.raises(PostfixTlsError, match="policy for b.example = encrypt: postmap -q answers None"):
         proof(instance(), run, table="texthash:/t", answers=answers).of_files()
+
+
+def test_a_value_that_refers_to_another_is_not_compared_and_another_spelling_is_the_same() -> None:
+    host = instance(smtpd_tls_mandatory_protocols=">=TLSv1.2", smtpd_tls_protocols="!SSLv2 !SSLv3 !TLSv1 !TLSv1.1")
+    proof(host, expected={"smtpd_tls_mandatory_protocols": "$smtpd_tls_protocols", "smtpd_tls_protocols": ">=TLSv1.2"}).of_files()
+
+
+def test_a_policy_that_postmap_answers_as_written_passes_and_its_own_words_are_told_where_it_fails() -> None:
+    answers = {"a.example": "secure match=b\tc"}
+    proof(instance(), lambda argv, stdin: (0, "a.example\tsecure match=b\tc\n", ""), table="texthash:/t", answers=answers).of_files()
+    with pytest.raises(PostfixTlsError, match=r"answers None \(status 1\) postmap: fatal: open /t"):
+        proof(instance(), lambda argv, stdin: (1, "", "postmap: fatal: open /t\n"), table="texthash:/t", answers=answers).of_files()
 
 
 @pytest.fixture
@@ -97,3 +110,60 @@ def test_the_promise_of_port_25_is_what_an_outside_look_may_expect(chain_file: s
     }
     assert proof(instance(inet_interfaces="loopback-only")).promise() == {}
     assert _proof.Expectation(**proof(host).promise())
+
+
+def listeners(*servers: MailServer, level: str = "may", **values: str):
+    master = "".join("127.0.0.1:%d inet n - y - - smtpd\n" % server.port for server in servers)
+    return instance(master=master, smtpd_tls_security_level=level, smtpd_tls_protocols=">=TLSv1.2", **values)
+
+
+def test_every_listener_has_to_keep_its_promise_and_the_bad_one_is_named_among_all_results(chain_file: str, monkeypatch) -> None:
+    monkeypatch.setattr(apply.time, "sleep", lambda _seconds: None)
+    with MailServer(Behaviour(chain=LEAF)) as good, MailServer(Behaviour(chain=OTHER)) as other:
+        judged = proof(listeners(good, other, smtpd_tls_chain_files=chain_file), trusted=frozenset([chain_file]))
+        judged.ca_file = str(Path(chain_file).with_name("root.pem"))
+        with pytest.raises(PostfixTlsError, match="127.0.0.1:%d = deployed_chain" % other.port) as failed:
+            judged.on_the_wire()
+    assert [result["target"]["port"] for result in failed.value.details["results"]] == [good.port, other.port]
+
+
+def test_a_listener_that_comes_up_late_is_looked_at_again_and_a_good_one_is_not(chain_file: str, monkeypatch) -> None:
+    with MailServer(Behaviour(chain=LEAF)) as early, MailServer(Behaviour(chain=LEAF, banner=b"421 not yet\r\n")) as late:
+        judged = proof(listeners(early, late, smtpd_tls_chain_files=chain_file), trusted=frozenset([chain_file]))
+        judged.ca_file = str(Path(chain_file).with_name("root.pem"))
+        looked_at: list = []
+
+        def sleep(_seconds: float) -> None:
+            looked_at.append(early.connections)
+            late.behaviour.banner = Behaviour.banner
+
+        monkeypatch.setattr(apply.time, "sleep", sleep)
+        assert len(judged.on_the_wire()) == 2
+        assert looked_at == [early.connections]
+
+
+def test_a_listener_that_does_not_answer_is_bad_and_is_not_observed(chain_file: str, monkeypatch) -> None:
+    monkeypatch.setattr(apply.time, "sleep", lambda _seconds: None)
+    with MailServer(Behaviour(chain=None)) as gone:
+        host = listeners(gone, level="none")
+    with pytest.raises(PostfixTlsError, match="127.0.0.1:%d = reachable" % gone.port):
+        proof(host).on_the_wire()
+    assert proof(host).observed() == {}
+
+
+def test_what_is_observed_tells_another_certificate_and_a_missing_offer_apart(chain_file: str) -> None:
+    seen = []
+    for behaviour in (Behaviour(chain=LEAF), Behaviour(chain=OTHER), Behaviour(chain=None)):
+        with MailServer(behaviour) as server:
+            [one] = proof(listeners(server)).observed().values()
+            assert one == proof(listeners(server)).observed()["127.0.0.1:%d" % server.port]
+            seen.append(one)
+    assert len(set(seen)) == 3 and [offered for offered, *_rest in seen] == [True, True, False]
+    assert LEAF.sha256 in str(seen[0]) and OTHER.sha256 in str(seen[1])
+
+
+def test_a_version_below_the_floor_of_the_listener_fails_it(chain_file: str, monkeypatch) -> None:
+    old = Behaviour(chain=LEAF, versions=(ssl.TLSVersion.TLSv1_1, ssl.TLSVersion.TLSv1_3))
+    with pytest.raises(PostfixTlsError, match="127.0.0.1:.*TLSv1.1"):
+        look(chain_file, old, monkeypatch)
+
