@@ -63,7 +63,7 @@ class MainCf:
             last.text = new + _comments(last.text)
             self._lines = [line for line in (_unless(line, name, last) for line in self._lines) if line.text]
             return
-        family = name.split("_tls_")[0] + "_tls_" if "_tls_" in name else name
+        family = name.split("_tls_")[0] + "_tls_"
         kin = [at for at, line in enumerate(self._lines) if line.name and line.name.startswith(family)]
         at = kin[-1] + 1 if kin else len(self._lines)
         if at and not self._lines[at - 1].text.endswith("\n"):

@@ -46,6 +46,21 @@ def test_a_bare_name_that_would_lose_tls_1_3_is_refused_with_what_to_write() -> 
         protocol_list.render("TLSv1.2", (3, 10), "smtpd_tls_protocols")
 
 
+@pytest.mark.parametrize("version", [(3, 5), (3, 10)])
+@pytest.mark.parametrize("text, written", [("TLSv1.2:TLSv1.3", "TLSv1.2, TLSv1.3"), ("!SSLv2  !SSLv3,!TLSv1", "!SSLv2, !SSLv3, !TLSv1")])
+def test_what_every_release_understands_is_kept_as_it_was_said(text: str, written: str, version: tuple) -> None:
+    assert protocol_list.render(text, version) == written
+
+
+def test_a_name_nobody_knows_is_refused_with_the_parameter_and_the_names_there_are() -> None:
+    with pytest.raises(PostfixTlsError) as refused:
+        protocol_list.render(">=TLSv1.2, TLS1.3", (3, 10), "smtpd_tls_protocols")
+    assert str(refused.value) == (
+        "smtpd_tls_protocols = >=TLSv1.2, TLS1.3: 'TLS1.3' is no protocol version; Postfix would switch TLS off. "
+        "Write for example '>=TLSv1.2'; the names are SSLv3, TLSv1, TLSv1.1, TLSv1.2, TLSv1.3."
+    )
+
+
 def test_a_list_that_leaves_nothing_on_is_refused() -> None:
     with pytest.raises(PostfixTlsError, match="it leaves no protocol version on"):
         protocol_list.render(">=TLSv1.2, <=TLSv1.1", (3, 10))
@@ -74,7 +89,7 @@ def test_what_is_written_means_what_was_said(tokens: list, version: tuple) -> No
 def test_lists_are_the_same_by_meaning_not_by_spelling() -> None:
     assert protocol_list.same(">=TLSv1.2", "!TLSv1 !SSLv3:!TLSv1.1")
     assert not protocol_list.same(">=TLSv1.2", ">=TLSv1.1")
-    assert not protocol_list.same(">=TLSv1.2", "FOO")
+    assert protocol_list.same(">=TLSv1.2", "FOO") is False
 
 
 @pytest.mark.parametrize("text, floor", [("", "SSLv3"), (">=TLSv1.2", "TLSv1.2"), ("!SSLv3", "TLSv1")])
