@@ -6,15 +6,18 @@ Postfix's commands are fakes that print what real ones print; what a run does to
 from __future__ import annotations
 
 import json
+import os
+import stat
 from pathlib import Path
 
 import pytest
 from ansible.module_utils import basic
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.main_cf import MainCf
-from ansible_collections.mailsec.postfix_tls.plugins.module_utils._transaction import kept
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._transaction import apply, kept
 from ansible_collections.mailsec.postfix_tls.plugins.modules import postfix_tls
 from hosts_of_text import MASTER, instance
 from issuing import issue
+from servers import Behaviour, MailServer
 
 ROOT = issue("root", authority=True)
 LEAF = issue("mx.example.org", ROOT)
@@ -97,6 +100,11 @@ def test_restored_takes_back_the_last_change_only_when_it_is_the_one_named(run, 
     ({"parameters": {"smtpd_tls_securty_level": "may"}}, "Did you mean smtpd_tls_security_level?"),
     ({"parameters": {"smtpd_tls_security_level": "dane"}}, "dane is a level for sending"),
     ({"policy": {"destinations": [{"destination": "a b"}]}}, "it is not a name that mail goes to"),
+    ({"chains": [{"name": "default", "key": "no key at all", "key_file": "/y", "certificate": "z"}]}, "parameters are mutually exclusive: key|key_file"),
+    ({"chains": [{"name": "default", "key_file": "/nonexistent", "certificate": "z"}]}, "chain default = /nonexistent: there is no such file on this host"),
+    ({"verify": {"names": ["other.example.org"], "ca_file": "/nonexistent"}}, "ca_file = /nonexistent: there is no such file on this host"),
+    ({"action": "kill"}, "value of action must be one of: restart, reload, none, got: kill"),
+    ({"tls": True}, "Unsupported parameters"),
     ({"config_directory": "/nonexistent"}, "/nonexistent/master.cf: can't be read"),
 ])
 def test_wrong_arguments_give_one_clear_message_before_anything_changed(run, etc: Path, more: dict, told: str) -> None:
@@ -104,3 +112,117 @@ def test_wrong_arguments_give_one_clear_message_before_anything_changed(run, etc
     result = run(postfix_tls, **arguments(etc, **more))
     assert result["failed"] and told in result["msg"]
     assert (etc / "main.cf").read_bytes() == before and not (etc / "tls").exists()
+
+
+@pytest.fixture
+def live(etc: Path, tmp_path: Path, monkeypatch):
+    """live(server): the one listener of this Postfix is a server that really answers; "postfix start" writes a process number.
+
+    Its commands are fakes: here it is to be seen what the module makes of what the wire says, whatever the wire says.
+    """
+    monkeypatch.setattr(apply.time, "sleep", lambda _seconds: None)
+    pid = tmp_path / "spool" / "pid" / "master.pid"
+    pid.parent.mkdir(parents=True)
+    pid.write_text(str(os.getpid()), encoding="ascii")
+    said: list = []
+    without_queue = postfix_tls.PostfixTls.run
+
+    def command(self: object, argv: list, stdin: str | None = None) -> tuple:
+        said.append(argv[-1])
+        if argv[-1] == "queue_directory":
+            return 0, "%s\n" % (tmp_path / "spool"), ""
+        if argv[-1] == "start":
+            pid.write_text(str(os.getppid() if pid.read_text(encoding="ascii") == str(os.getpid()) else os.getpid()), encoding="ascii")
+        return without_queue(self, argv, stdin)
+
+    def listen(server: MailServer) -> list:
+        (etc / "master.cf").write_text("127.0.0.1:%d inet n - y - - smtpd\n" % server.port, encoding="utf-8")
+        return said
+
+    monkeypatch.setattr(postfix_tls.PostfixTls, "run", command)
+    return listen
+
+
+MADE_LIVE = {"action": "restart", "parameters": {"smtpd_tls_security_level": "may", "smtpd_tls_protocols": ">=TLSv1.2"}}
+
+
+def files_of(directory: Path) -> dict:
+    return {str(path): (path.read_bytes(), stat.S_IMODE(path.stat().st_mode)) for path in sorted(directory.rglob("*")) if path.is_file()}
+
+
+def test_a_change_that_the_wire_bears_out_is_committed_and_another_run_only_proves_it(run, etc: Path, live) -> None:
+    with MailServer(Behaviour(chain=LEAF)) as server:
+        said = live(server)
+        done = run(postfix_tls, **arguments(etc, **MADE_LIVE))
+        assert (done["changed"], done["action_taken"], done["receiving"]) == (True, "restart", True)
+        assert [result["target"]["port"] for result in done["results"]] == [server.port]
+        assert {finding["verdict"] for finding in done["results"][0]["findings"]} == {"pass"}
+        assert stat.S_IMODE((etc / "tls/default.pem").stat().st_mode) == 0o600
+        said.clear()
+        again = run(postfix_tls, **arguments(etc, **MADE_LIVE))
+        assert (again["changed"], again["action_taken"], again["transaction"], again["plan"]) == (False, "none", "", [])
+        assert again["results"] and not {"start", "stop", "reload"} & set(said)
+
+
+def test_a_change_that_the_wire_refutes_leaves_every_file_as_it_was(run, etc: Path, live) -> None:
+    with MailServer(Behaviour(chain=issue("mx.example.org", ROOT))) as server:
+        said = live(server)
+        before = files_of(etc)
+        failed = run(postfix_tls, **arguments(etc, **MADE_LIVE))
+    assert failed["failed"] and failed["restored"] is True and failed["results"]
+    assert "127.0.0.1:%d = deployed_chain: observed served leaf" % server.port in failed["msg"]
+    assert "The old state is back and Postfix answers with it: " in failed["msg"]
+    assert files_of(etc) == before
+    assert said.count("start") == 2
+
+
+def test_a_run_that_died_is_told_by_the_next_one(run, etc: Path, live, monkeypatch) -> None:
+    class Killed(BaseException):
+        """The machine dies."""
+
+    def dies(_self: object, _action: str) -> None:
+        raise Killed
+
+    with MailServer(Behaviour(chain=LEAF)) as server:
+        live(server)
+        with monkeypatch.context() as patch:
+            patch.setattr(postfix_tls.Service, "make_live", dies)
+            with pytest.raises(Killed):
+                run(postfix_tls, **arguments(etc, **MADE_LIVE))
+        predicted = run(postfix_tls, **arguments(etc, _ansible_check_mode=True, **MADE_LIVE))
+        assert (predicted["changed"], predicted["resumed"], predicted["action_taken"], predicted["plan"]) == (True, True, "restart", [])
+        done = run(postfix_tls, **arguments(etc, **MADE_LIVE))
+        assert (done["changed"], done["resumed"]) == (True, True)
+        assert run(postfix_tls, **arguments(etc, **MADE_LIVE))["resumed"] is False
+
+
+@pytest.mark.parametrize("secret", ["key", "key_file"])
+def test_a_key_that_is_wrong_is_told_without_being_shown(run, etc: Path, monkeypatch, secret: str) -> None:
+    other = issue("mx.example.org", ROOT)
+    (etc / "key.pem").write_text(other.key_pem(), encoding="utf-8")
+    held = other.key_pem() if secret == "key" else str(etc / "key.pem")
+    logged: list = []
+    monkeypatch.setattr(basic.AnsibleModule, "log", lambda _self, message, **_more: logged.append(message))
+    result = run(postfix_tls, **arguments(etc, chains=[{"name": "default", secret: held, "certificate": LEAF.pem}], _ansible_verbosity=4))
+    assert result["msg"].startswith("chain default: the key does not belong to the first certificate.")
+    said = json.dumps(result) + str(logged)
+    assert not [line for line in other.key_pem().splitlines() if line in said]
+
+
+def test_a_host_without_postfix_is_told_so_and_not_touched(run, etc: Path, monkeypatch, tmp_path: Path) -> None:
+    def missing(_self: object, argv: list, stdin: str | None = None) -> tuple:
+        raise FileNotFoundError(argv[0], stdin)
+
+    monkeypatch.setattr(postfix_tls.PostfixTls, "run", missing)
+    result = run(postfix_tls, **arguments(etc))
+    assert result["failed"] and result["msg"] == "postconf: there is no Postfix on this host. Install the package postfix first."
+    assert not (tmp_path / "lib").exists() and not (etc / "tls").exists()
+
+
+def test_policy_entries_are_checked_and_defaulted_by_the_arguments(run, etc: Path) -> None:
+    only = {"chains": [], "parameters": {}, "policy": {"destinations": [{"destination": "Partner.example"}], "path": str(etc / "mine")}}
+    result = run(postfix_tls, **arguments(etc, _ansible_check_mode=True, _ansible_diff=True, **only))
+    assert [change["path"] for change in result["plan"]] == [str(etc / "mine"), str(etc / "main.cf")]
+    assert result["diff"][0]["after"].endswith("\npartner.example\tencrypt\n")
+    only["policy"]["destinations"][0]["level"] = "strict"
+    assert "value of level must be one of" in run(postfix_tls, **arguments(etc, **only))["msg"]
