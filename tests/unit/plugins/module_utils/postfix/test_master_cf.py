@@ -21,6 +21,11 @@ def test_columns_become_name_kind_and_program() -> None:
     assert (service.name, service.kind, service.program) == ("127.0.0.1:10025", "inet", "smtpd")
 
 
+def test_a_line_that_does_not_begin_with_a_blank_is_a_service_of_its_own() -> None:
+    text = "%s\n\t-o a=1\nsubmission inet n - y - - smtpd\n  -o a=2\n" % COLUMNS
+    assert [(service.name, service.overrides) for service in master_cf.services(text)] == [("smtp", {"a": "1"}), ("submission", {"a": "2"})]
+
+
 def test_overrides_are_read_in_each_of_their_forms() -> None:
     wanted = {"smtpd_tls_security_level": "encrypt"}
     assert overrides(" -o smtpd_tls_security_level=encrypt") == wanted
@@ -45,6 +50,7 @@ def test_what_an_override_says_is_what_postconf_says_it_is() -> None:
     assert overrides(" -o { smtpd_banner = it's {nested} here }") == {"smtpd_banner": "it's {nested} here"}
     assert overrides(" -o smtpd_banner=\"quoted it's") == {"smtpd_banner": '"quoted'}
     assert overrides(" -o smtpd_banner=a\\ b -o mynetworks=[::1]") == {"smtpd_banner": "a\\", "mynetworks": "[::1]"}
+    assert overrides(" -o {a=b") == {"{a": "b"}
     assert overrides(" -o smtpd_tls_loglevel") == {} and overrides(" -o") == {}
 
 
