@@ -29,10 +29,6 @@ class Chain:
     def text(self) -> str:
         return self.key + "".join(self.certificates)
 
-    @property
-    def leaf_sha256(self) -> str:
-        return digest(self.certificates[0])
-
 
 def chain(name: str, key: str, certificates: str) -> Chain:
     """From the texts of a key file and a chain file (they may be one file). Raises PostfixTlsError, never with key text."""

@@ -162,6 +162,7 @@ def test_what_is_observed_tells_another_certificate_and_a_missing_offer_apart(ch
     assert LEAF.sha256 in str(seen[0]) and OTHER.sha256 in str(seen[1])
 
 
+@pytest.mark.filterwarnings("ignore:ssl.TLSVersion.TLSv1_1 is deprecated")
 def test_a_version_below_the_floor_of_the_listener_fails_it(chain_file: str, monkeypatch) -> None:
     old = Behaviour(chain=LEAF, versions=(ssl.TLSVersion.TLSv1_1, ssl.TLSVersion.TLSv1_3))
     with pytest.raises(PostfixTlsError, match="127.0.0.1:.*TLSv1.1"):

@@ -156,6 +156,35 @@ def test_a_ca_file_that_is_none_is_named(tmp_path) -> None:
         prove(LEAF.key_pem(), FULL, str(empty))
 
 
+def test_a_chain_is_refused_even_where_no_name_is_asked_for(ca_file: str) -> None:
+    leaf, told = LATER["expired"]
+    with pytest.raises(PostfixTlsError, match="chain default: " + told):
+        prove(leaf.key_pem(), leaf.pem + MIDDLE.pem, ca_file, names=())
+
+
+def test_without_a_ca_file_the_system_store_decides() -> None:
+    with pytest.raises(PostfixTlsError, match="this host does not trust its issuer"):
+        prove(LEAF.key_pem(), FULL, None)
+
+
+def test_where_there_is_no_file_in_memory_a_file_is_used_that_is_ours_alone_and_goes(ca_file: str, tmp_path, monkeypatch) -> None:
+    monkeypatch.delattr(proof.os, "memfd_create")
+    monkeypatch.setattr(proof.tempfile, "tempdir", str(tmp_path))
+    modes = []
+    write = os.write
+
+    def watched(descriptor: int, data: bytes) -> int:
+        modes.append(os.fstat(descriptor).st_mode & 0o777)
+        return write(descriptor, data)
+
+    monkeypatch.setattr(proof.os, "write", watched)
+    assert prove(LEAF.key_pem(), FULL, ca_file) is True
+    assert modes == [0o600] and os.listdir(tmp_path) == ["root.pem"]
+    with pytest.raises(PostfixTlsError):
+        prove(OTHER.key_pem(), FULL, ca_file)
+    assert os.listdir(tmp_path) == ["root.pem"]
+
+
 def test_no_file_and_no_descriptor_is_left_behind(ca_file: str, tmp_path, monkeypatch) -> None:
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     before = sorted(os.listdir("/proc/self/fd"))

@@ -40,6 +40,24 @@ def test_postscreen_listens_like_smtpd() -> None:
     assert (listener.port, listener.level) == (25, "may")
 
 
+def test_only_smtpd_and_postscreen_receive_mail_over_tcp() -> None:
+    master = "628 inet n - n - - qmqpd\nsmtpd unix - - y - - smtpd\n2525 inet n - y - - smtpd\n"
+    assert [listener.port for listener in instance(master=master).listeners()] == [2525]
+
+
+def test_a_listener_that_begins_with_tls_encrypts_whatever_the_level() -> None:
+    [listener] = instance(master="smtps inet n - y - - smtpd -o smtpd_tls_wrappermode=yes\n", smtpd_tls_security_level="none").listeners()
+    assert (listener.protocol, listener.level, listener.encrypts) == ("smtps", "none", True)
+
+
+def test_what_a_change_would_make_of_it_is_seen_without_making_it() -> None:
+    host = instance(smtpd_tls_security_level="may", smtp_tls_CApath="/x")
+    after = host.after({"smtpd_tls_security_level": "none", "smtp_tls_CApath": None})
+    assert (after.effective("smtpd_tls_security_level"), after.effective("smtp_tls_CApath")) == ("none", "")
+    assert [listener.level for listener in after.listeners()] == ["none"]
+    assert host.effective("smtpd_tls_security_level") == "may"
+
+
 @pytest.mark.parametrize("override, values, level", [
     ("", {"smtpd_tls_security_level": "may", "postscreen_tls_security_level": "none"}, "none"),
     ("", {"smtpd_tls_security_level": "encrypt", "postscreen_tls_security_level": "may"}, "may"),
@@ -95,6 +113,7 @@ def test_obsolete_switches_count_where_no_level_is_set(values: dict, level: str)
 def test_chain_files_win_over_the_older_parameters() -> None:
     old = {"smtpd_tls_cert_file": "/c.pem", "smtpd_tls_key_file": "/k.pem", "smtpd_tls_eccert_file": "/e.pem"}
     assert instance(**old).chain_files() == (("/c.pem", "/k.pem"), ("/e.pem", "/e.pem"))
+    assert instance(smtpd_tls_cert_file="none").chain_files() == ()
     assert instance(smtpd_tls_chain_files="/a.pem /b.pem", **old).chain_files() == (("/a.pem", "/a.pem"), ("/b.pem", "/b.pem"))
 
 
@@ -126,6 +145,11 @@ def test_a_host_without_postfix_is_told_so(tmp_path: Path) -> None:
 def test_a_main_cf_that_postfix_cannot_read_is_told_in_its_own_words(tmp_path: Path) -> None:
     with pytest.raises(PostfixTlsError, match=r"bad string length 0 < 1: x\). Mend it first; nothing was changed"):
         read(tmp_path, (1, "", "postconf: fatal: bad string length 0 < 1: x\n"))
+
+
+def test_a_postconf_that_fails_without_a_word_is_told_so(tmp_path: Path) -> None:
+    with pytest.raises(PostfixTlsError, match="can't read its own configuration .it gave no reason"):
+        read(tmp_path, (1, "", "\n"))
 
 
 def test_a_missing_master_cf_is_named(tmp_path: Path) -> None:

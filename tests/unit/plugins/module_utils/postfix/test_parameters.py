@@ -17,6 +17,7 @@ def render(name: str, value: object, version: tuple = VERSION) -> str:
 @pytest.mark.parametrize("name, value, written", [
     ("smtpd_tls_received_header", True, "yes"),
     ("smtpd_tls_received_header", "No", "no"),
+    ("smtpd_tls_auth_only", False, "no"),
     ("smtpd_tls_security_level", "MAY", "may"),
     ("smtp_tls_security_level", "dane-only", "dane-only"),
     ("smtpd_tls_loglevel", 1, "1"),
@@ -57,6 +58,12 @@ def test_what_postfix_would_not_take_is_refused_by_name_value_reason_and_remedy(
         render(name, value)
     assert told in str(refused.value)
     assert str(refused.value).startswith(name)
+
+
+def test_only_the_receiving_level_is_told_apart_from_the_sending_one() -> None:
+    with pytest.raises(PostfixTlsError) as refused:
+        render("smtpd_tls_ciphers", "dane")
+    assert "a level for sending" not in str(refused.value) and "Write smtpd_tls_ciphers: medium." in str(refused.value)
 
 
 @pytest.mark.parametrize("name, one, other, same", [

@@ -91,6 +91,7 @@ def test_a_reload_needs_a_running_master_else_it_is_started(host: Host) -> None:
 def test_a_stop_that_fails_is_no_failure_and_a_start_that_fails_is_told(host: Host) -> None:
     host.answers["stop"] = (1, "", "postfix: fatal: not running")
     host.service().make_live("restart")
+    assert host.commands() == ["postfix -c /etc/postfix stop", "postfix -c /etc/postfix start"]
     host.answers["start"] = (1, "", "noise\npostfix/postfix-script: fatal: cannot start\n")
     with pytest.raises(PostfixTlsError, match="postfix -c /etc/postfix start: postfix/postfix-script: fatal: cannot start"):
         host.service().make_live("restart")
@@ -98,9 +99,9 @@ def test_a_stop_that_fails_is_no_failure_and_a_start_that_fails_is_told(host: Ho
 
 def test_after_a_restart_it_is_up_when_another_master_runs(host: Host) -> None:
     host.master(os.getpid())
-    same = host.service()
+    same = host.service(start_timeout=0.2)
     same.make_live("restart")
-    with pytest.raises(PostfixTlsError, match="Postfix: it did not come up within 0 s"):
+    with pytest.raises(PostfixTlsError, match="Postfix: it did not come up within 0.2 s"):
         same.wait()
     patient = host.service(start_timeout=5.0)
     patient.make_live("restart")
@@ -115,7 +116,7 @@ def test_after_a_reload_it_is_up_when_a_master_runs(host: Host) -> None:
     patient.wait()
     host.master(ended())
     with pytest.raises(PostfixTlsError, match="it did not come up"):
-        host.service().wait()
+        host.service(start_timeout=0.2).wait()
 
 
 def test_what_postfix_check_does_not_like_is_told_in_its_own_words(host: Host) -> None:
@@ -124,6 +125,10 @@ def test_what_postfix_check_does_not_like_is_told_in_its_own_words(host: Host) -
     host.answers["check"] = (1, "", "postfix: warning: a\npostfix: fatal: bad numerical configuration: x = y\n")
     with pytest.raises(PostfixTlsError, match="postfix check: postfix: fatal: bad numerical configuration: x = y"):
         host.service().check()
+    for words, told in (("\n noise \nmore\n", "postfix check: noise[.]"), ("a\npostfix: error: b\n", "postfix check: postfix: error: b")):
+        host.answers["check"] = (1, "", words)
+        with pytest.raises(PostfixTlsError, match=told):
+            host.service().check()
     host.answers["check"] = (1, "", "")
     with pytest.raises(PostfixTlsError, match="it failed without a word") as failed:
         host.service().check()
@@ -158,9 +163,31 @@ def test_a_log_that_was_rotated_meanwhile_is_read_from_its_start(host: Host) -> 
 def test_without_a_log_file_the_journal_is_asked(host: Host, monkeypatch) -> None:
     manage(monkeypatch, systemd=True)
     at = host.service()
+    monkeypatch.setattr(service.time, "time", lambda: 1234.5)
     at.mark_log()
     assert at.log() == []
     [asked] = host.ran
-    assert asked.startswith("journalctl ") and "--since=@" in asked
+    assert asked.startswith("journalctl ") and asked.endswith("--since=@1234")
     host.answers[asked.split()[-1]] = (0, "Jan 01 mx postfix/smtpd[7]: warning: z\n", "")
     assert at.log() == ["Jan 01 mx postfix/smtpd[7]: warning: z"]
+
+
+def test_the_journal_is_not_asked_where_a_log_file_tells_or_no_journal_runs(host: Host, monkeypatch) -> None:
+    at = host.service()
+    at.mark_log()
+    assert at.log() == [] and host.ran == []
+    manage(monkeypatch, systemd=True)
+    append(host.log, "")
+    at.mark_log()
+    append(host.log, WARNING % 1)
+    assert at.log() == [WARNING % 1] and host.ran == []
+
+
+def test_one_log_file_that_is_gone_does_not_hide_the_other(host: Host, tmp_path: Path) -> None:
+    append(host.log, "")
+    append(tmp_path / "maillog", "")
+    at = host.service()
+    at.mark_log()
+    host.log.unlink()
+    append(tmp_path / "maillog", WARNING % 1)
+    assert at.log() == [WARNING % 1]

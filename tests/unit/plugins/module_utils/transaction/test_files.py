@@ -71,6 +71,30 @@ def test_a_link_to_a_file_that_is_not_there_yet_is_followed(tmp_path: Path) -> N
     assert (tmp_path / "main.cf").is_symlink() and (tmp_path / "deep" / "real.cf").read_bytes() == b"a"
 
 
+def test_a_file_keeps_its_selinux_context(tmp_path: Path, monkeypatch) -> None:
+    """The attribute is a fake, because this kernel may have none."""
+    contexts = {str(tmp_path / "main.cf"): b"system_u:object_r:postfix_etc_t:s0"}
+
+    def rename(fresh: str, target: str) -> None:
+        contexts["renamed"] = contexts.get(fresh)
+        real(fresh, target)
+
+    real = os.rename
+    monkeypatch.setattr(files.os, "getxattr", lambda path, _name: contexts[path])
+    monkeypatch.setattr(files.os, "setxattr", lambda path, name, value: contexts.update({path: (name, value)}))
+    monkeypatch.setattr(files.os, "rename", rename)
+    files.write(str(tmp_path / "main.cf"), state(b"a"))
+    assert contexts["renamed"] == ("security.selinux", b"system_u:object_r:postfix_etc_t:s0")
+
+
+def test_no_descriptor_stays_open(tmp_path: Path) -> None:
+    files.write(str(tmp_path / "main.cf"), state(b"a"))
+    before = sorted(os.listdir("/proc/self/fd"))
+    files.write(str(tmp_path / "main.cf"), state(b"b"))
+    files.read(str(tmp_path / "main.cf"))
+    assert sorted(os.listdir("/proc/self/fd")) == before
+
+
 def test_where_no_file_can_be_made_that_is_told_and_the_old_one_stays(tmp_path: Path, monkeypatch) -> None:
     """The fault is made: root writes to a read-only directory all the same."""
     path = tmp_path / "main.cf"

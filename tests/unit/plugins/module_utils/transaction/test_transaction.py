@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._error import PostfixTlsError
-from ansible_collections.mailsec.postfix_tls.plugins.module_utils._transaction import apply, files
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._transaction import apply, files, kept
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._transaction.apply import Transaction, changes_back
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._transaction.files import FileState
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._transaction.kept import Kept
@@ -40,6 +40,7 @@ class Host:
         self.kept = Kept("/etc/postfix", str(directory / "lib"))
         self.calls: list = []
         self.fatal_call = 0  # the number of the call that kills the run
+        self.marked: int | None = None  # how many calls were made before the log was marked
         self.full_call = 0  # the number of the call that finds the disk full
         self.broken: dict = {}  # {call: error it raises}
 
@@ -57,10 +58,10 @@ class Host:
 
     # what Transaction calls a service
     def mark_log(self) -> None:
-        pass
+        self.marked = len(self.calls)
 
     def log(self) -> list:
-        return ["postfix/smtpd[1]: warning: no key"]
+        return ["postfix/smtpd[1]: warning: no key"] if self.marked == 0 else []
 
     def check(self) -> None:
         self.step("check")
@@ -137,6 +138,13 @@ def test_an_unchanged_host_that_does_not_serve_what_is_written_is_made_live_once
 def test_without_an_action_nothing_is_touched_but_files(host: Host) -> None:
     host.run("good 1", action="none")
     assert host.calls == ["check", "check files"] and host.serving == "good 0"
+
+
+def test_without_an_action_and_without_a_change_nothing_is_done(host: Host) -> None:
+    host.run("good 1")
+    host.calls = []
+    outcome = host.run("good 1", action="none")
+    assert host.calls == [] and (outcome.changed, outcome.action_taken, outcome.transaction, outcome.results) == (False, "none", None, [])
 
 
 ERROR = PostfixTlsError("postfix check", None, "broken", "Mend it.")
@@ -435,6 +443,52 @@ def test_a_second_run_waits_its_turn_then_says_so(host: Host) -> None:
     done.set()
     holder.join()
     assert host.run("good 1").changed
+
+
+def test_a_kept_state_that_is_half_gone_is_none(host: Host, monkeypatch) -> None:
+    host.run("good 1")
+    first = host.kept.previous.id
+
+    def dies(*_arguments: object, **_options: object) -> None:
+        raise Killed("rmtree")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(kept.shutil, "rmtree", dies)
+        with pytest.raises(Killed):
+            host.kept.previous.discard()
+    assert os.listdir(host.kept.previous.directory) and not host.kept.previous.exists()
+    assert host.run("good 2").transaction not in (first, None)
+    assert kept_main(host) == {b"good 1"}
+
+
+def test_what_a_killed_run_left_without_a_manifest_is_not_taken_for_a_kept_state(host: Host) -> None:
+    left = Path(host.kept.pending.directory) / "7"
+    left.parent.mkdir(parents=True)
+    left.write_bytes(b"KEY of another day")
+    assert host.run("good 1").resumed is False
+    assert not list(Path(host.kept.directory).rglob("7"))
+
+
+def test_where_nothing_can_be_kept_at_all_that_is_told_before_anything_is_done(host: Host) -> None:
+    Path(host.kept.directory).parent.write_text("a file in the way", encoding="utf-8")
+    assert "the state before a change can't be kept there" in fails(host, "good 1")
+    assert host.calls == [] and host.state()[0] == "good 0"
+
+
+@pytest.mark.parametrize("looks, seen, pauses", [(["good"], "good", 0), (["bad", "good", "worse"], "good", 1), (["bad", "worse", "worst"], "worst", 2)])
+def test_until_takes_the_first_good_look_or_the_last_one(monkeypatch, looks: list, seen: str, pauses: int) -> None:
+    slept: list = []
+    monkeypatch.setattr(apply.time, "sleep", slept.append)
+    left = iter(looks)
+    assert apply.until(lambda: next(left), lambda look: look == "good", tries=3, pause=0.5) == seen
+    assert slept == [0.5] * pauses
+
+
+def test_where_postfix_logged_nothing_no_log_is_told(host: Host) -> None:
+    host.log = lambda: []
+    assert "Postfix logged" not in fails(host, "bad 1")
+    host.log = lambda: ["a", "b"]
+    assert fails(host, "bad 1").endswith(" Postfix logged: a | b")
 
 
 def test_what_is_kept_is_its_owners_alone(host: Host) -> None:
