@@ -29,8 +29,10 @@ def packed_address(text: str) -> bytes | None:
 
 def ascii_name(name: str) -> str:
     """As it stands in DNS and in certificates: A-labels, no dot at the end. Raises UnicodeError for what DNS can't hold."""
-    name = name.rstrip(".")
-    return name if name.isascii() else name.encode("idna").decode("ascii")
+    labels = name.rstrip(".").encode("idna").decode("ascii")
+    if not labels:
+        raise UnicodeError("nothing is left without the dots")
+    return labels
 
 
 def _same_host(pattern: str, wanted: str) -> bool:

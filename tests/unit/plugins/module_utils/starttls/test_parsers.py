@@ -8,11 +8,13 @@ from ansible_collections.mailsec.postfix_tls.plugins.module_utils._error import 
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls import certificate, names, server_flight, smtp
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.client_hello import client_hello
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.connection import Deadline, printable
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.probe import Target
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._tls.versions import BY_NAME, NAMES, below
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from issuing import issue
 
+CLIENT = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 RECORD = st.builds(
     lambda kind, length, body: bytes([kind, 3, 3]) + length.to_bytes(2, "big") + body,
     st.sampled_from([20, 21, 22, 23]), st.integers(0, 65535), st.binary(max_size=80),
@@ -76,6 +78,20 @@ def test_any_bytes_as_a_certificate_give_facts_with_nulls(der: bytes, info: dict
 @given(st.lists(st.text(max_size=40), max_size=5), st.text(max_size=40))
 def test_any_name_is_covered_or_not(made_out_to: list, wanted: str) -> None:
     assert names.covers(made_out_to, wanted) in (True, False)
+
+
+@given(st.one_of(st.text(max_size=80), st.from_regex(r"[a-z0-9.*:_-]{1,80}", fullmatch=True)))
+@example("mx..example.org")
+@example(".example.org")
+@example(".")
+@example("x" * 64 + ".example.org")
+def test_any_name_is_refused_or_can_be_asked_for(name: str) -> None:
+    try:
+        target = Target("192.0.2.1", server_name=name)
+    except PostfixTlsError:
+        return
+    client_hello("TLSv1.2", target.sni)
+    CLIENT.wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), server_hostname=target.sni or "192.0.2.1")
 
 
 @given(st.lists(st.text(max_size=30), max_size=6))

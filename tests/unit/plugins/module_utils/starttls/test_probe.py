@@ -279,6 +279,10 @@ def test_one_bad_target_delays_and_fails_none_of_the_others() -> None:
     ({"host": "mx", "protocol": "lmtp"}, "it is none of smtp"),
     ({"host": "mx", "address": "mx2"}, "that is no IP address"),
     ({"host": "mx", "server_name": "é" * 70 + ".example"}, "DNS can't hold that name"),
+    ({"host": "mx", "server_name": "mx..example.org"}, "server_name = mx..example.org: DNS can't hold that name"),
+    ({"host": ".example.org"}, "DNS can't hold that name"),
+    ({"host": "."}, "DNS can't hold that name"),
+    ({"host": "x" * 64 + ".example.org"}, "DNS can't hold that name"),
 ])
 def test_a_target_that_cannot_be_is_refused(options: dict, told: str) -> None:
     with pytest.raises(PostfixTlsError, match=told):
