@@ -20,7 +20,8 @@ from issuing import Issued
 class Behaviour:
     """chain: key and leaf to serve; None offers no STARTTLS. more: certificates behind the leaf. versions: lowest and highest.
 
-    instead: what to do with the connection instead of everything; at_tls: instead of the handshake, once STARTTLS was answered.
+    instead: what to do with the connection instead of everything; at_tls: instead of the handshake, once STARTTLS was answered;
+    after_handshake: besides, when a handshake after STARTTLS is done.
     """
 
     chain: Issued | None = None
@@ -33,6 +34,7 @@ class Behaviour:
     versions: tuple = (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3)
     instead: Callable | None = None
     at_tls: Callable | None = None
+    after_handshake: Callable = lambda: None
 
 
 class MailServer:
@@ -111,6 +113,7 @@ class MailServer:
                 if self.behaviour.starttls.startswith(b"220"):
                     connection = self._context.wrap_socket(connection, server_side=True)
                     lines, secure = connection.makefile("rb"), True
+                    self.behaviour.after_handshake()
             elif command == b"QUIT":
                 connection.sendall(b"221 2.0.0 Bye\r\n")
                 return

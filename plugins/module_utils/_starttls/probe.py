@@ -189,7 +189,8 @@ class _Probe:
             with self._connect() as connection:
                 refusal = self._until_tls(Dialogue(connection))
                 if refusal:
-                    return {"verdict": "refused", "reason": refusal}
+                    # Whoever starts TLS too often hears this (smtpd_client_new_tls_session_rate_limit), whatever the version.
+                    return {"verdict": "unknown", "reason": refusal}
                 return acceptance.ask(connection, version, self.target.sni)
         except PostfixTlsError as error:
             self._note(error)

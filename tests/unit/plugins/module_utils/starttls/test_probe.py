@@ -11,6 +11,7 @@ import warnings
 
 import pytest
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._error import PostfixTlsError
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.checks import Expectation, judge
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.probe import Look, Target, probe, probe_all
 from issuing import issue
 from servers import Behaviour, MailServer
@@ -160,6 +161,16 @@ def test_454_is_a_refusal_by_the_server() -> None:
     facts = see(Behaviour(chain=LEAF, starttls=b"454 4.7.0 TLS not available due to local problem\r\n"))
     assert (facts["tls"]["handshake"], facts["tls"]["reason"]) == ("refused", "454 4.7.0 TLS not available due to local problem")
     assert facts["connections"] == 1 and set(versions(facts).values()) == {"refused"}
+
+
+def test_a_454_that_comes_only_later_answers_no_question_about_versions() -> None:
+    behaviour = Behaviour(chain=LEAF, more=(MIDDLE,))
+    with MailServer(behaviour) as server:
+        behaviour.after_handshake = lambda: setattr(behaviour, "starttls", b"454 4.7.0 Error: too many new TLS sessions\r\n")
+        facts = probe(Target("127.0.0.1", server.port, server_name=NAME), Look(ca_content=ROOT.pem, timeout=5.0))
+    assert versions(facts) == {"TLSv1.3": "accepted", **dict.fromkeys(("SSLv3", "TLSv1", "TLSv1.1", "TLSv1.2"), "unknown")}
+    assert facts["tls"]["versions"]["TLSv1.1"]["reason"] == "454 4.7.0 Error: too many new TLS sessions"
+    assert {finding["check"]: finding["verdict"] for finding in judge(facts, Expectation())}["versions"] == "unknown"
 
 
 def test_text_between_the_reply_to_starttls_and_tls_is_noticed_and_not_believed() -> None:
