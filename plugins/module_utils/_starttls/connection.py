@@ -17,6 +17,9 @@ from ansible_collections.mailsec.postfix_tls.plugins.module_utils._error import 
 #: Bytes one connection may send us; the longest EHLO and certificate chain seen in the wild need a tenth of it.
 MOST_BYTES = 256 * 1024
 
+#: Seconds. Whoever waits longer means something else, and from some number on the system's clock can't.
+A_DAY = 86400
+
 
 class Deadline:
     """seconds: for everything one target needs, name look-up and all its connections included. On a monotonic clock."""

@@ -6,7 +6,9 @@ from __future__ import annotations
 import time
 from typing import Callable, NamedTuple
 
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._error import PostfixTlsError
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.checks import Expectation, judge
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.connection import A_DAY
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.report import failed
 
 
@@ -19,7 +21,14 @@ class Means(NamedTuple):
 
 
 def verify(targets: list, expectation: Expectation, means: Means, retries: int = 0, delay: float = 5.0) -> tuple:
-    """(facts with findings for each target in their order, number of looks). delay: seconds from the start of a look to the next."""
+    """(facts with findings for each target in their order, number of looks). delay: seconds from the start of a look to the next.
+
+    Raises PostfixTlsError for retries and a delay that can't be.
+    """
+    if retries < 0:
+        raise PostfixTlsError("retries", retries, "it can't be less than none", "Write 0 to look once.")
+    if not 0 <= delay <= A_DAY:
+        raise PostfixTlsError("delay", delay, "it has to be from 0 seconds to a day", "5 suits a server that restarts.")
     results: list = [None] * len(targets)
     waiting = list(range(len(targets)))
     for attempt in range(1, retries + 2):

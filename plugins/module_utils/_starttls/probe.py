@@ -13,7 +13,7 @@ from typing import Optional
 
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._error import PostfixTlsError
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls import acceptance, certificate, names
-from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.connection import Connection, Deadline, connect, failure
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.connection import A_DAY, Connection, Deadline, connect, failure
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.handshake import Contexts, Handshake, anchored, contexts, shake
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.smtp import Dialogue, keywords
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._tls.versions import NAMES
@@ -83,8 +83,8 @@ class Look:
     details: bool = False
 
     def __post_init__(self) -> None:
-        if not self.timeout > 0:
-            raise PostfixTlsError("timeout", self.timeout, "it has to be more than 0 seconds", "20 is enough for postscreen.")
+        if not 0 < self.timeout <= A_DAY:
+            raise PostfixTlsError("timeout", self.timeout, "it has to be more than 0 seconds and at most a day", "20 is enough for postscreen.")
         if not re.match(r"[A-Za-z0-9.:_\[\]-]{1,255}\Z", self.ehlo_name):
             raise PostfixTlsError("ehlo_name", repr(self.ehlo_name), "that is no host name", "Leave it out for %s." % EHLO_NAME)
         if self.source_address and not names.packed_address(self.source_address):

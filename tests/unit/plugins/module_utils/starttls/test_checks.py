@@ -164,6 +164,17 @@ def test_polling_ends_when_the_retries_are_used_up_and_keeps_the_last_look() -> 
     assert (attempts, len(slept), results[0]["reachable"]) == (3, 2, False)
 
 
+@pytest.mark.parametrize("options, told", [
+    ({"retries": -1}, "retries = -1: it can't be less than none. Write 0 to look once."),
+    ({"delay": -1.0}, "delay = -1.0: it has to be from 0 seconds to a day"),
+    ({"delay": float("inf")}, "it has to be from 0 seconds to a day"),
+    ({"delay": float("nan")}, "it has to be from 0 seconds to a day"),
+])
+def test_polling_that_cannot_be_is_refused_before_the_first_look(options: dict, told: str) -> None:
+    with pytest.raises(PostfixTlsError, match=told):
+        polling.verify(["a"], Expectation(), polling.Means(lambda targets: pytest.fail("it was looked")), **options)
+
+
 def test_rows_that_share_a_name_never_apply_together() -> None:
     for facts in (GOOD, altered(target__protocol="smtps")):
         for starttls in (True, False):

@@ -301,7 +301,9 @@ def test_a_target_that_cannot_be_is_refused(options: dict, told: str) -> None:
 
 
 @pytest.mark.parametrize("options, told", [
-    ({"timeout": 0}, "it has to be more than 0 seconds"),
+    ({"timeout": 0}, "timeout = 0: it has to be more than 0 seconds"),
+    ({"timeout": float("inf")}, "and at most a day"),
+    ({"timeout": float("nan")}, "it has to be more than 0 seconds"),
     ({"ehlo_name": "a\r\nRSET"}, "that is no host name"),
     ({"source_address": "eth0"}, "that is no IP address"),
 ])
