@@ -21,7 +21,7 @@ def packed_address(text: str) -> bytes | None:
     """An IPv4 or IPv6 address as bytes, None for anything else."""
     for family in (socket.AF_INET, socket.AF_INET6):
         try:
-            return socket.inet_pton(family, text.strip("[]"))
+            return socket.inet_pton(family, text)
         except (OSError, ValueError):
             pass
     return None

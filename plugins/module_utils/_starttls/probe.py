@@ -47,8 +47,8 @@ class Target:
             raise PostfixTlsError("port", self.port, "ports go from 1 to 65535", "Leave it out for the protocol's own.")
         for item in ("host", "server_name", "address"):
             value = getattr(self, item)
-            if value is not None and not re.match(r"[^\s/\x00-\x1f]{1,253}\Z", value):
-                raise PostfixTlsError(item, repr(value), "that is no host name and no address", "Write one, without a port.")
+            if value is not None and not re.match(r"[^\s/\[\]\x00-\x1f]{1,253}\Z", value):
+                raise PostfixTlsError(item, repr(value), "that is no host name and no address", "Write one, without a port and brackets.")
         if self.address and not names.packed_address(self.address):
             raise PostfixTlsError("address", self.address, "that is no IP address", "Write the name as host, or an address here.")
         try:

@@ -285,6 +285,8 @@ def test_one_bad_target_delays_and_fails_none_of_the_others() -> None:
 @pytest.mark.parametrize("options, told", [
     ({"host": "a b"}, "host = 'a b': that is no host name"),
     ({"host": "a\r\nQUIT"}, "that is no host name"),
+    ({"host": "[2001:db8::1]"}, "that is no host name and no address. Write one, without a port and brackets."),
+    ({"host": "mx", "address": "[::1]"}, "that is no host name and no address"),
     ({"host": "mx", "port": 0}, "port = 0: ports go from 1 to 65535"),
     ({"host": "mx", "port": 70000}, "ports go from 1 to 65535"),
     ({"host": "mx", "protocol": "lmtp"}, "it is none of smtp"),
@@ -306,6 +308,7 @@ def test_a_target_that_cannot_be_is_refused(options: dict, told: str) -> None:
     ({"timeout": float("nan")}, "it has to be more than 0 seconds"),
     ({"ehlo_name": "a\r\nRSET"}, "that is no host name"),
     ({"source_address": "eth0"}, "that is no IP address"),
+    ({"source_address": "[::1]"}, "that is no IP address"),
 ])
 def test_a_look_that_cannot_be_is_refused(options: dict, told: str) -> None:
     with pytest.raises(PostfixTlsError, match=told):
