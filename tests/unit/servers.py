@@ -13,6 +13,7 @@ import threading
 from dataclasses import dataclass
 from typing import Callable
 
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.connection import failure
 from issuing import Issued
 
 
@@ -121,3 +122,21 @@ class MailServer:
                 return
             else:
                 connection.sendall(b"502 5.5.2 Error: command not recognized\r\n")
+
+
+class Said:
+    """A connection without a network: each piece is what one receive brings, and the end of them is the end of the stream."""
+
+    where = "mx.example.org:25"
+
+    def __init__(self, *pieces: bytes) -> None:
+        self.pieces = list(pieces)
+        self.sent = b""
+
+    def send(self, data: bytes, _purpose: str) -> None:
+        self.sent += data
+
+    def receive(self, purpose: str) -> bytes:
+        if not self.pieces:
+            raise failure(self.where, "the server closed the connection instead of %s" % purpose)
+        return self.pieces.pop(0)
