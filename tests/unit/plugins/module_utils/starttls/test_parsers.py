@@ -9,7 +9,7 @@ from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls impo
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.client_hello import client_hello
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.connection import Deadline, printable
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.probe import Target
-from ansible_collections.mailsec.postfix_tls.plugins.module_utils._tls.versions import BY_NAME, NAMES, below
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._tls.versions import BY_NAME
 from hypothesis import example, given
 from hypothesis import strategies as st
 from issuing import issue
@@ -103,10 +103,6 @@ def test_any_ehlo_lines_are_keywords(lines: list) -> None:
 def test_what_is_shown_is_visible_ascii(said) -> None:
     shown = printable(said)
     assert shown.isascii() and (shown.isprintable() or shown == "")
-
-
-def test_below_a_floor_are_the_older_versions() -> None:
-    assert below("TLSv1.2") == ("SSLv3", "TLSv1", "TLSv1.1") and below(NAMES[0]) == ()
 
 
 def test_a_deadline_never_goes_below_nothing() -> None:
