@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""From what a server does to what is said of it: each thing that is wrong fails the check for it, and only what hangs on it."""
+from __future__ import annotations
+
+import socket
+import ssl
+
+import pytest
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.checks import CHECK_NAMES, Expectation, judge
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.probe import Look, Target, probe
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.report import explain
+from issuing import issue
+from servers import Behaviour, MailServer
+
+NAME = "mx.example.org"
+ROOT = issue("root", authority=True)
+MIDDLE = issue("intermediate", ROOT, authority=True)
+LEAF = issue(NAME, MIDDLE)
+OTHER = issue(NAME, MIDDLE)
+EXPIRED = issue(NAME, MIDDLE, days=(-9, -1))
+BEHIND_TLS = {"handshake", "trust", "name", "validity", "versions", "deployed_chain", "starttls_not_offered_again", "response_injection"}
+
+
+def good(**changes: object) -> Behaviour:
+    return Behaviour(**{"chain": LEAF, "more": (MIDDLE,), **changes})
+
+
+def look(behaviour: Behaviour, deployed: str = LEAF.sha256, **expected: object) -> dict:
+    """Facts with findings of one look at a server that behaves so."""
+    with MailServer(behaviour) as server:
+        facts = probe(Target("127.0.0.1", server.port, server_name=NAME), Look(ca_content=ROOT.pem, timeout=5.0))
+        return dict(facts, findings=judge(facts, Expectation(deployed=[deployed], **expected)), connections=server.connections)
+
+
+def named(result: dict, verdict: str) -> set:
+    return {finding["check"] for finding in result["findings"] if finding["verdict"] == verdict}
+
+
+def alert(connection: socket.socket) -> None:
+    connection.recv(4096)
+    connection.sendall(b"\x15\x03\x03\x00\x02\x02\x50")
+
+
+WRONG = {
+    "no STARTTLS": (Behaviour(), {"starttls_offered"}, BEHIND_TLS),
+    "454": (good(starttls=b"454 4.7.0 TLS not available\r\n"), {"handshake", "versions"}, BEHIND_TLS - {"handshake", "versions", "response_injection"}),
+    "421 to STARTTLS": (good(starttls=b"421 4.7.0 too many\r\n"), set(), BEHIND_TLS),
+    "an alert": (good(at_tls=alert), {"handshake"}, BEHIND_TLS - {"handshake", "response_injection"}),
+    "gone at the handshake": (good(at_tls=lambda connection: None), set(), BEHIND_TLS - {"response_injection"}),
+    "turned away": (good(banner=b"554 5.7.1 no\r\n"), {"reachable"}, BEHIND_TLS | {"starttls_offered", "auth_before_tls"}),
+    "AUTH before TLS": (good(ehlo=(b"AUTH PLAIN LOGIN",)), {"auth_before_tls"}, set()),
+    "STARTTLS within TLS": (good(ehlo_after=(b"PIPELINING", b"STARTTLS")), {"starttls_not_offered_again"}, set()),
+    "injected": (good(starttls=b"220 go\r\n250 injected\r\n"), {"response_injection"}, set()),
+    "old versions too": (good(versions=(ssl.TLSVersion.MINIMUM_SUPPORTED, ssl.TLSVersion.TLSv1_3)), {"versions"}, set()),
+    "expired": (good(chain=EXPIRED), {"trust", "validity", "deployed_chain"}, set()),
+    "not valid yet": (good(chain=issue(NAME, MIDDLE, days=(1, 9))), {"trust", "validity", "deployed_chain"}, set()),
+    "the wrong name": (good(chain=issue("mx.example.net", MIDDLE)), {"name", "deployed_chain"}, set()),
+    "an unknown CA": (good(chain=issue(NAME, issue("stranger", authority=True)), more=()), {"trust", "deployed_chain"}, set()),
+    "self-signed": (good(chain=issue(NAME), more=()), {"trust", "deployed_chain"}, set()),
+    "no intermediate": (good(more=()), {"trust"}, set()),
+    "not the deployed one": (good(chain=OTHER), {"deployed_chain"}, set()),
+}
+
+
+def test_a_healthy_server_passes_every_check_within_eight_connections() -> None:
+    result = look(good())
+    assert named(result, "pass") == set(CHECK_NAMES) and result["connections"] <= 8
+    assert explain([result]) == ""
+
+
+@pytest.mark.parametrize("case", WRONG)
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_what_is_wrong_fails_and_what_could_not_be_seen_is_unknown(case: str) -> None:
+    behaviour, fails, unknown = WRONG[case]
+    result = look(behaviour)
+    assert (named(result, "fail"), named(result, "unknown")) == (fails, unknown), explain([result])
+    assert result["connections"] <= 8
+
+
+def test_each_check_was_seen_to_fail_on_the_wire() -> None:
+    assert set().union(*(fails for _behaviour, fails, _unknown in WRONG.values())) == set(CHECK_NAMES)
+
+
+@pytest.mark.parametrize("case", WRONG)
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_the_text_says_where_what_was_seen_and_what_to_write(case: str) -> None:
+    result = look(WRONG[case][0])
+    for line in explain([result]).splitlines():
+        assert line.startswith("127.0.0.1:%d: " % result["target"]["port"]) and " Expected: " in line and " Fix: " in line
+        assert line.isascii() and line.isprintable()
+    told = explain([result])
+    assert all(name in told for name in named(result, "fail") | named(result, "unknown"))
+
+
+def test_an_expired_certificate_is_the_only_thing_wrong_where_trust_is_not_asked_for() -> None:
+    result = look(good(chain=EXPIRED), deployed=EXPIRED.sha256, trust=False)
+    assert (named(result, "fail"), named(result, "unknown")) == ({"validity"}, set())
+    assert "days from now" in explain([result])
+
+
+def test_days_that_are_left_are_counted_for_the_intermediate_too() -> None:
+    short = issue("short", ROOT, authority=True, days=(-1, 10))
+    leaf = issue(NAME, short)
+    for days, fails in ((9, set()), (10, {"validity"})):
+        assert named(look(good(chain=leaf, more=(short,)), deployed=leaf.sha256, min_days_left=days), "fail") == fails
+
+
+def test_an_old_root_that_is_sent_along_is_not_judged_by_its_days() -> None:
+    root = issue("own root", authority=True, days=(-1, 3))
+    leaf = issue(NAME, root)
+    with MailServer(good(chain=leaf, more=(root,))) as server:
+        facts = probe(Target("127.0.0.1", server.port, server_name=NAME), Look(ca_content=root.pem, timeout=5.0))
+    assert len(facts["certificates"]) == 2
+    assert {finding["check"]: finding["verdict"] for finding in judge(facts, Expectation(min_days_left=20))}["validity"] == "pass"
