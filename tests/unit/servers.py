@@ -45,6 +45,9 @@ class MailServer:
         self.behaviour = behaviour
         self.connections = 0
         self.names: list = []  # that were asked for, SNI
+        self.commands: list = []
+        self.clients: set = set()  # their addresses
+        self.left = threading.Event()  # a client said QUIT
         self._listener = socket.create_server((host, 0), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
         self.port = self._listener.getsockname()[1]
         self._open: list = []
@@ -75,10 +78,11 @@ class MailServer:
     def _accept(self) -> None:
         while True:
             try:
-                connection, _peer = self._listener.accept()
+                connection, client = self._listener.accept()
             except OSError:
                 return
             self.connections += 1
+            self.clients.add(client[0])
             self._open.append(connection)
             threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
 
@@ -100,6 +104,7 @@ class MailServer:
         lines = connection.makefile("rb")
         while True:
             command = lines.readline().strip().upper()
+            self.commands.append(command)
             if command.startswith(b"EHLO"):
                 offers = self.behaviour.ehlo_after if secure else self.behaviour.ehlo
                 if self._context and not secure:
@@ -116,6 +121,7 @@ class MailServer:
                     lines, secure = connection.makefile("rb"), True
                     self.behaviour.after_handshake()
             elif command == b"QUIT":
+                self.left.set()
                 connection.sendall(b"221 2.0.0 Bye\r\n")
                 return
             elif not command:

@@ -66,6 +66,38 @@ def test_ipv6_is_spoken() -> None:
     assert see(GOOD, host="::1")["tls"]["trust"]["verdict"] == "pass"
 
 
+def test_an_address_is_looked_at_instead_of_what_the_host_resolves_to() -> None:
+    with MailServer(GOOD) as server:
+        facts = probe(Target("mx.example.org", server.port, address="127.0.0.1"), Look(ca_content=ROOT.pem, timeout=5.0))
+    assert facts["tls"]["name"]["verdict"] == "pass"
+    assert facts["target"] == {
+        "host": "mx.example.org", "port": server.port, "protocol": "smtp", "server_name": "mx.example.org", "address": "127.0.0.1",
+    }
+
+
+def test_all_connections_go_to_the_address_that_answered_and_come_from_the_one_that_was_named() -> None:
+    with MailServer(GOOD) as server:
+        facts = probe(Target("localhost", server.port, server_name=NAME), Look(ca_content=ROOT.pem, timeout=5.0, source_address="127.0.0.2"))
+    assert (facts["target"]["address"], server.clients, facts["error"]) == ("127.0.0.1", {"127.0.0.2"}, None)
+
+
+def test_a_source_address_of_another_machine_is_told_not_thrown() -> None:
+    assert "cannot assign requested address" in see(GOOD, source_address="192.0.2.1")["error"]
+
+
+def test_every_server_hears_the_same_name_and_a_goodbye() -> None:
+    for ehlo_name, said in (({}), b"EHLO STARTTLS-VERIFY.INVALID"), ({"ehlo_name": "me.example.org"}, b"EHLO ME.EXAMPLE.ORG"):
+        with MailServer(GOOD) as server:
+            probe(Target("127.0.0.1", server.port, server_name=NAME), Look(ca_content=ROOT.pem, timeout=5.0, versions=False, **ehlo_name))
+            assert server.left.wait(5)
+        assert server.commands == [said, b"STARTTLS", said, b"QUIT"]
+
+
+def test_for_an_address_no_server_name_is_sent() -> None:
+    facts = see(Behaviour(chain=issue("cn", MIDDLE, names=("127.0.0.1", "::1")), more=(MIDDLE,)), name="::1")
+    assert set(facts["asked_names"]) == {None} and facts["tls"]["name"]["verdict"] == "pass"
+
+
 def test_old_versions_are_seen_where_they_are_spoken() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
