@@ -53,9 +53,12 @@ ROLES = Path(__file__).resolve().parents[2] / "roles"
 def complaints(role: str, options: dict, values: dict) -> list:
     """One sentence for each of values (variables by name) that the role's options (argument_specs) do not allow."""
     told = []
+    prefix = "%s_" % role
+    stems = [name.removeprefix(prefix) for name in options]
     for name in sorted(set(values) - set(options)):
-        near = difflib.get_close_matches(name, options, n=1)
-        hint = "did you mean %s?" % near[0] if near else "it has %s." % ", ".join(sorted(options))
+        # Without the prefix, which alone makes any two of them alike.
+        near = difflib.get_close_matches(name.removeprefix(prefix), stems, n=1)
+        hint = "did you mean %s%s?" % (prefix, near[0]) if near else "it has %s." % ", ".join(sorted(options))
         told.append("%s: the role %s has no such variable; %s" % (name, role, hint))
     known = {name: value for name, value in values.items() if name in options}
     for error in ArgumentSpecValidator(options).validate(known).errors:

@@ -2,8 +2,15 @@
 """A variable that a role does not have, or that is of another type, is named with what to write."""
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
-from ansible_collections.mailsec.postfix_tls.plugins.lookup.role_complaints import complaints
+import yaml
+from ansible_collections.mailsec.postfix_tls.plugins.lookup.role_complaints import ROLES, complaints
 
 OPTIONS = {
     "smtp_tls_enabled": {"type": "bool", "default": True},
@@ -20,6 +27,8 @@ def test_what_fits_is_not_complained_of() -> None:
 @pytest.mark.parametrize("values, told", [
     ({"smtp_tls_enabld": True}, "smtp_tls_enabld: the role smtp_tls has no such variable; did you mean smtp_tls_enabled?"),
     ({"smtp_tls_0123456789012345678901234": True}, "smtp_tls_0123456789012345678901234: the role smtp_tls has no such variable; it has smtp_tls_enabled,"),
+    ({"smtp_tls_x": True}, "smtp_tls_x: the role smtp_tls has no such variable; it has smtp_tls_enabled, smtp_tls_list, smtp_tls_loglevel,"),
+    ({"smtp_tls_log_level": 1}, "did you mean smtp_tls_loglevel?"),
     ({"smtp_tls_loglevel": "loud"}, "'smtp_tls_loglevel' is of type str and we were unable to convert to int"),
     ({"smtp_tls_security_level": "on"}, "value of smtp_tls_security_level must be one of: none, may, got: on"),
     ({"smtp_tls_list": [{"destinaton": "a"}]}, "Not understood: smtp_tls_list.destinaton. Supported parameters include: destination."),
@@ -27,3 +36,28 @@ def test_what_fits_is_not_complained_of() -> None:
 ])
 def test_what_does_not_fit_is_named(values: dict, told: str) -> None:
     assert told in " ".join(complaints("smtp_tls", OPTIONS, values))
+
+
+def asked_of_ansible(variables: dict, roles: list, tmp_path: Path) -> list:
+    """What the lookup says of these variables when Ansible itself templates them."""
+    (tmp_path / "variables.json").write_text(json.dumps(variables), encoding="utf-8")
+    told = subprocess.run(
+        [sys.executable, "-m", "ansible", "adhoc", "localhost", "-m", "ansible.builtin.debug", "-e", "@%s" % (tmp_path / "variables.json"),
+         "-a", "msg={{ query('mailsec.postfix_tls.role_complaints', %s) }}" % ", ".join(map(repr, roles))],
+        env={**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(ROLES.parent / ".cache"), "ANSIBLE_NOCOLOR": "1"},
+        capture_output=True, text=True, check=True,
+    )
+    return json.loads(told.stdout.partition("=> ")[2])["msg"]
+
+
+def test_of_the_defaults_of_all_roles_nothing_is_complained_and_of_a_wrong_one_once(tmp_path: Path) -> None:
+    defaults: dict = {}
+    for file in ROLES.glob("*/defaults/main.yml"):
+        defaults.update(yaml.safe_load(file.read_text(encoding="utf-8")))
+    roles = sorted(path.name for path in ROLES.iterdir())
+    assert asked_of_ansible(defaults, roles, tmp_path) == []
+    wrong = {"smtp_tls_loglevel": "{{ how }}", "how": "loud", "smtpd_tls_enabld": True, "tls_policyx": 1, "other": 2}
+    told = asked_of_ansible({**defaults, **wrong}, roles, tmp_path)
+    assert len(told) == 2, told
+    assert "'smtp_tls_loglevel'" in told[0] and "loud" in told[0]
+    assert told[1] == "smtpd_tls_enabld: the role smtpd_tls has no such variable; did you mean smtpd_tls_enabled?"
