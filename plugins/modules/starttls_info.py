@@ -99,11 +99,11 @@ results:
         version: TLSv1.3
         cipher: TLS_AES_256_GCM_SHA384
         versions:
-          TLSv1.1: {"verdict": "refused", "reason": "alert: protocol_version"}
-          TLSv1.2: {"verdict": "accepted", "reason": "the server picked it"}
+          TLSv1.1: {"verdict": "refused", "reason": "alert protocol_version"}
+          TLSv1.2: {"verdict": "accepted", "reason": "ServerHello with TLSv1.2"}
           TLSv1.3: {"verdict": "accepted", "reason": "the handshake was done with it"}
         trust: {"verdict": "pass", "reason": "the chain ends at a trusted CA"}
-        name: {"verdict": "pass", "reason": "the certificate is made out to mx1.example.org"}
+        name: {"verdict": "pass", "reason": "the certificate is made out to DNS:mx1.example.org"}
     certificates:
       description:
         - The certificates as the server sent them, leaf first; only the leaf where this Python can't tell the others.
@@ -115,7 +115,7 @@ results:
           subject: CN=mx1.example.org
           issuer: CN=R12,O=Let's Encrypt,C=US
           self_signed: false
-          names: [mx1.example.org]
+          names: ["DNS:mx1.example.org", "IP:192.0.2.1"]
           serial: 04D2
           not_before: "2026-10-01T00:00:00Z"
           not_after: "2026-12-30T00:00:00Z"

@@ -2,6 +2,7 @@
 """starttls_info tells and never fails on what it sees; starttls_verify fails on it, with the same results."""
 from __future__ import annotations
 
+import ssl
 from pathlib import Path
 
 import pytest
@@ -64,6 +65,31 @@ def test_the_deployed_chain_is_compared_with_the_served_one(run, ca_file: str, t
 def test_wrong_arguments_give_one_clear_message(run, arguments: dict, told: str) -> None:
     result = run(starttls_verify, **arguments)
     assert result["failed"] and told in result["msg"] and "results" not in result
+
+
+def documented(sample: object, real: object, path: str) -> None:
+    """Asserts that each key and each kind of value is the documented one; of versions, the sample shows some."""
+    if isinstance(sample, dict):
+        some = path.endswith(".versions")
+        assert set(sample) <= set(real) if some else set(sample) == set(real), path
+        for key, value in sample.items():
+            documented(value, real[key], "%s.%s" % (path, key))
+    elif isinstance(sample, list):
+        documented(sample[0], real[0], path + "[]")
+    else:
+        assert type(sample) is type(real), (path, sample, real)
+
+
+@pytest.mark.parametrize("module", [starttls_info, starttls_verify])
+def test_the_documented_results_are_those_that_are_returned(module, run, ca_file: str) -> None:
+    with MailServer(Behaviour(chain=LEAF, versions=(ssl.TLSVersion.MINIMUM_SUPPORTED, ssl.TLSVersion.TLSv1_3))) as server:
+        result = run(module, targets=[target(server)], ca_file=ca_file)["results"][0]
+    keys = yaml.safe_load(module.RETURN)["results"]["contains"]
+    assert set(keys) == set(result)
+    samples = {key: value["sample"] for key, value in keys.items()}
+    if "findings" in result:
+        result["findings"] = [finding for finding in result["findings"] if finding["check"] == "versions"]
+    documented(samples, result, "results")
 
 
 def test_the_documented_options_are_those_of_the_code() -> None:
