@@ -2,12 +2,16 @@
 """The container engine: the one LAB_ENGINE names, else podman, else docker."""
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import resource
 import shutil
 import subprocess
+import tempfile
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Iterator
 
 #: What lets systemd be the first process of a container.
 _SYSTEMD = {
@@ -18,6 +22,15 @@ _SYSTEMD = {
 
 class LabError(Exception):
     """What is wrong, and what to do about it."""
+
+
+@contextmanager
+def alone(name: str) -> Iterator[None]:
+    """Of all processes that are about to make the same thing, in any checkout of this user, one is here and the others wait."""
+    path = Path(tempfile.gettempdir()) / ("%s-%d.lock" % (name.replace("/", "-").replace(":", "-"), os.getuid()))
+    with path.open("w", encoding="utf-8") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 class Engine:
@@ -80,9 +93,11 @@ def _limits(state: Path) -> Path:
     processes = min(processes if processes != resource.RLIM_INFINITY else 32768, 32768)
     path = state / "containers.conf"
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(
+    whole = path.with_suffix(".%d" % os.getpid())  # another process's podman never reads half of it
+    whole.write_text(
         '[engine]\nruntime = "runc"\n[containers]\ndefault_ulimits = ["nofile=%d:%d", "nproc=%d:%d"]\n'
         % (files, files, processes, processes),
         encoding="utf-8",
     )
+    whole.replace(path)
     return path

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import ipaddress
 import json
+import re
 import shutil
 import socket
 import subprocess
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import images
-from engine import Engine, LabError
+from engine import Engine, LabError, alone
 
 if TYPE_CHECKING:
     from pki import Authority
@@ -59,13 +60,15 @@ class Lab:
         if missing or not all((STATE / "inventory" / (group + ".json")).exists() for group in groups):
             from pki import Authority  # only here: whoever lists or removes hosts needs nothing but Python
 
-            self._ssh_key()
-            authority = Authority(STATE / "pki")
-            addresses = self._addresses()
+            with alone(LAB):  # scenarios side by side share these
+                self._ssh_key()
+                authority = Authority(STATE / "pki")
+                addresses = self._addresses()
             with ThreadPoolExecutor(8) as pool:
                 list(pool.map(lambda name: self._start(name, made[RELEASE_OF[name]], addresses, authority), missing))
                 keys = dict(zip(names, pool.map(lambda name: self._host_key(name, addresses[name]), names)))
-            self._remember(keys, addresses)
+            with alone(LAB):
+                self._remember(keys, addresses)
             for group in groups:
                 self._inventory(group, addresses, authority)
         return missing
@@ -125,13 +128,15 @@ class Lab:
     def _network(self) -> str:
         """Made in a subnet that is free on this machine."""
         start = int(LAB[-4:], 16)
-        for step in range(200):
+        for step in range(64):
             number = (start + step) % (100 * 256)
             subnet = "10.%d.%d.0/24" % (100 + number // 256, number % 256)
             try:
                 self.engine.run("network", "create", "--subnet", subnet, NETWORK)
                 return subnet
             except LabError as error:
+                if not re.search(r"subnet.* used|overlap", str(error)):
+                    raise
                 refused = error
         raise refused
 

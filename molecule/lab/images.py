@@ -2,17 +2,15 @@
 """Images of Debian releases with Postfix. Named by what went into them, so they are made once per machine and only when that changes."""
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import shutil
 import subprocess
 import tempfile
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Iterator, NamedTuple
+from typing import NamedTuple
 
-from engine import Engine, LabError
+from engine import Engine, LabError, alone
 
 NAME = "localhost/postfix-tls-lab"
 SETUP = Path(__file__).resolve().parent / "image" / "setup"
@@ -49,7 +47,7 @@ def ensure(engine: Engine, release: str) -> str:
     image = name(release)
     if engine.has_image(image):
         return image
-    with _alone(image):
+    with alone(image):
         if not engine.has_image(image):
             base = _base().format(release=release)
             print("lab: %s makes %s of %s, about a minute\n" % (engine.name, image, base or "Debian's packages"), end="", flush=True)
@@ -109,12 +107,3 @@ def _mirror() -> str:
         listing = ""
     sites = [site for site, _blank, origin in (line.partition(" ") for line in listing.splitlines()) if origin == "Debian" and "security" not in site]
     return sites[0] if sites else "http://deb.debian.org/debian"
-
-
-@contextmanager
-def _alone(image: str) -> Iterator[None]:
-    """Checkouts on one machine share images: one makes it, the others wait."""
-    path = Path(tempfile.gettempdir()) / ("%s-%d.lock" % (image.replace("/", "-").replace(":", "-"), os.getuid()))
-    with path.open("w", encoding="utf-8") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield

@@ -155,7 +155,7 @@ def test_what_is_observed_tells_another_certificate_and_a_missing_offer_apart(ch
     seen = []
     for behaviour in (Behaviour(chain=LEAF), Behaviour(chain=OTHER), Behaviour(chain=None)):
         with MailServer(behaviour) as server:
-            [one] = proof(listeners(server)).observed().values()
+            (one,) = tuple(proof(listeners(server)).observed().values())
             assert one == proof(listeners(server)).observed()["127.0.0.1:%d" % server.port]
             seen.append(one)
     assert len(set(seen)) == 3 and [offered for offered, *_rest in seen] == [True, True, False]
@@ -167,4 +167,3 @@ def test_a_version_below_the_floor_of_the_listener_fails_it(chain_file: str, mon
     old = Behaviour(chain=LEAF, versions=(ssl.TLSVersion.TLSv1_1, ssl.TLSVersion.TLSv1_3))
     with pytest.raises(PostfixTlsError, match="127.0.0.1:.*TLSv1.1"):
         look(chain_file, old, monkeypatch)
-

@@ -83,7 +83,11 @@ def test_a_goodbye_that_cannot_be_said_is_nobodys_business() -> None:
     said = Said()
     Dialogue(said).leave()
     assert said.sent == b"QUIT\r\n"
-    said.send = lambda *_arguments: (_ for _ in ()).throw(failure(said.where, "reset"))
+
+    def reset(_data: bytes, _purpose: str) -> None:
+        raise failure(said.where, "reset")
+
+    said.send = reset
     Dialogue(said).leave()
 
 
