@@ -180,6 +180,7 @@ class Lab:
                 hosts[name].update(lab_selfsigned_key_file=str(key), lab_selfsigned_chain_file=str(chain))
         shared = {
             "ansible_user": USER,
+            "ansible_port": 22,  # molecule login asks for it
             "ansible_ssh_private_key_file": str(self.key),
             "ansible_ssh_common_args": "-o UserKnownHostsFile=%s -o StrictHostKeyChecking=yes -o ControlMaster=auto -o ControlPersist=120s"
                                        % self.known_hosts,
