@@ -16,7 +16,10 @@ from typing import Iterator
 #: What lets systemd be the first process of a container.
 _SYSTEMD = {
     "podman": ["--systemd=always"],
-    "docker": ["--privileged", "--cgroupns=host", "--volume=/sys/fs/cgroup:/sys/fs/cgroup:rw", "--tmpfs=/run", "--tmpfs=/run/lock"],
+    "docker": [
+        "--cap-add=SYS_ADMIN", "--security-opt=apparmor=unconfined", "--cgroupns=host", "--volume=/sys/fs/cgroup:/sys/fs/cgroup:rw",
+        "--tmpfs=/run", "--tmpfs=/run/lock",
+    ],
 }
 
 
