@@ -10,9 +10,9 @@ options:
     description:
       - The mail servers to look at. They are looked at side by side, each within its own O(timeout), so that a slow or
         hostile one delays none of the others.
+      - Without any, on a Postfix host, every listener of its C(master.cf) is looked at.
     type: list
     elements: dict
-    required: true
     suboptions:
       host:
         description: Name or address of the server.
@@ -38,6 +38,10 @@ options:
           - IP address to connect to, in place of those that O(targets[].host) resolves to. Otherwise the first one that
             answers is looked at.
         type: str
+  config_directory:
+    description: The Postfix instance whose listeners are looked at where there are no O(targets).
+    type: path
+    default: /etc/postfix
   ca_file:
     description:
       - File of PEM certificates, on the machine that runs the module, to trust in place of the system's store.
@@ -51,7 +55,7 @@ options:
     default: 20.0
   concurrency:
     description:
-      - How many targets are looked at a time. At one target there is never more than one connection at a time.
+      - How many targets are looked at a time. At one target there are at most four connections at a time.
     type: int
     default: 32
   ehlo_name:
@@ -64,14 +68,23 @@ options:
     description:
       - IP address of this machine to connect from. Targets of the other address family can't be reached then.
     type: str
+  depth:
+    description:
+      - How much is asked for. V(handshake) is one verified handshake. V(versions) adds which protocol versions are accepted, one
+        connection each. V(standard) asks every usual question within 16 connections. V(full) also lists every suite and group, with one
+        connection for each.
+    type: str
+    choices: [handshake, versions, standard, full]
+    default: standard
 notes:
-  - Needs nothing but Python. Where the library C(cryptography) is installed, the facts about a certificate's key and signature
-    are filled in as well; no verdict depends on them. It is C(python3-cryptography) in most distributions.
-  - A look takes five or six connections, one after the other, and stops at a reply of 421. Each connection that ends after STARTTLS
-    leaves a few lines in the log of the server; the aggressive mode of fail2ban counts them.
+  - Needs nothing but Python.
+  - A standard look takes at most 16 connections, at most four of them at a time, and stops at a reply of 421. It never talks before the
+    server does. Each connection that ends after STARTTLS leaves a few lines in the log of the server; the aggressive mode of fail2ban
+    counts them.
   - Refused is only what the server itself refused, with a TLS alert or an SMTP reply. Silence, a closed connection and anything
     else are unknown.
-  - A look from the host itself or from C(mynetworks) may see less of the server's protections than a stranger does.
+  - A look from the host itself or from C(mynetworks) may see less of the server's protections than a stranger does. RV(results[].vantage)
+    says where it was taken from.
 """
 
     ACTIONGROUP = r"""

@@ -6,15 +6,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Callable
 
-from ansible_collections.mailsec.postfix_tls.plugins.module_utils._chain import pem
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._error import PostfixTlsError
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._intent import Proposal
-from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix import parameters, protocol_list
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix import parameters
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.instance import Instance, Listener, Run
-from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.checks import Expectation, judge
-from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.probe import Look, Target, probe
-from ansible_collections.mailsec.postfix_tls.plugins.module_utils._transaction import files
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._promise import promised
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.checks import judge
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.expectation import Expectation
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.probe import probe
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.target import Look, Target
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._transaction.apply import until
+
+#: Enough to refute a change, and quick: whoever asks for a profile asks starttls_verify.
+_DEPTH = "versions"
 
 
 @dataclass
@@ -76,7 +80,7 @@ class Proof:
         """{service: what a peer sees there}, of the listeners that answer at all."""
         seen = {}
         for listener in self.read().listeners():
-            facts = probe(self._target(listener), Look(timeout=self.timeout, ca_file=self.ca_file, versions=False))
+            facts = probe(self._target(listener), Look(timeout=self.timeout, ca_file=self.ca_file, depth="handshake"))
             if facts["reachable"]:
                 tls = facts["tls"] or {}
                 leaf = [certificate["sha256"] for certificate in facts["certificates"][:1]]
@@ -101,26 +105,13 @@ class Proof:
         return Target(host=listener.address, port=listener.port, protocol=listener.protocol, server_name=self.proposal.names[0])
 
     def _probe(self, listener: Listener) -> dict:
-        facts = probe(self._target(listener), Look(timeout=self.timeout, ca_file=self.ca_file))
+        facts = probe(self._target(listener), Look(timeout=self.timeout, ca_file=self.ca_file, depth=_DEPTH))
         facts["findings"] = judge(facts, self._expectation(listener))
         return facts
 
     def _expectation(self, listener: Listener) -> Expectation:
-        """What this listener's own effective parameters promise."""
-        if not listener.encrypts:
-            return Expectation(starttls=False, checks=("reachable", "starttls_offered"))
         trusted = bool(listener.chain_files) and all(path in self.proposal.trusted for path, _key in listener.chain_files)
-        deployed = [
-            digest for path, _key in listener.chain_files
-            for digest in pem.leaf_digests((files.read(path).content or b"").decode("utf-8", "replace"))
-        ]
-        return Expectation(
-            starttls=True,
-            floor=protocol_list.floor(listener.protocols),
-            trust=trusted,
-            name=trusted,
-            deployed=deployed,
-        )
+        return Expectation(depth=_DEPTH, **promised(listener, trusted))
 
 
 def _bad(result: dict) -> list:

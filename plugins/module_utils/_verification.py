@@ -3,63 +3,122 @@
 """What starttls_verify does, wherever it runs: in its module on a host, in its action plugin on the controller."""
 from __future__ import annotations
 
+from typing import Callable, Optional
+
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._chain import pem
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._error import PostfixTlsError
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._promise import Own
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls import options, polling
-from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.checks import CHECK_NAMES, Expectation
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.checks import CHECK_NAMES
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.expectation import Expectation
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.probe import probe_all
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.report import explain
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._tls.profiles import PROFILES
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._tls.suites import SETS
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._tls.versions import NAMES
+
+_VERSION = {"type": "str", "choices": list(NAMES)}
 
 ARGUMENT_SPEC = dict(
     options.ARGUMENT_SPEC,
+    profile={"type": "str", "choices": list(PROFILES)},
     expect={
         "type": "dict",
         "apply_defaults": True,
         "options": {
-            "starttls": {"type": "bool", "default": True},
-            "floor": {"type": "str", "choices": list(NAMES), "default": "TLSv1.2"},
-            "trust": {"type": "bool", "default": True},
-            "name": {"type": "bool", "default": True},
-            "deployed": {"type": "list", "elements": "str", "default": []},
+            "starttls": {"type": "bool"},
+            "floor": _VERSION,
+            "accepts": dict(_VERSION, type="list", elements="str"),
+            "trust": {"type": "bool"},
+            "name": {"type": "bool"},
+            "deployed": {"type": "list", "elements": "str"},
+            "dh_bits": {"type": "int"},
+            "rsa_bits": {"type": "int"},
+            "server_order": {"type": "bool"},
+            "extended_master_secret": {"type": "bool"},
         },
     },
     deployed_chain={"type": "path"},
     min_days_left={"type": "int", "default": 0},
     checks={"type": "list", "elements": "str", "choices": list(CHECK_NAMES)},
+    smuggling_recipient={"type": "str"},
     retries={"type": "int", "default": 0},
     delay={"type": "float", "default": 5.0},
 )
 
 
-def result(params: dict) -> dict:
-    """The module's result for validated params, msg and failed included where it failed."""
+def result(params: dict, own: Optional[Callable[[str], list]] = None) -> dict:
+    """The module's result for validated params, msg and failed included where it failed.
+
+    own: config_directory -> [Own], where this runs on a mail host; looked at when no target is named.
+    """
     try:
-        targets, look, expected = options.targets(params), options.look(params), _expectation(params)
+        listeners = own(params["config_directory"]) if own and not params["targets"] else []
+        targets = [listener.target for listener in listeners] or options.targets(params)
+        expected = [_expectation(params, listener.promised) for listener in listeners] or [_expectation(params, {})] * len(targets)
+        look = options.look(params, smuggling_recipient=params["smuggling_recipient"], **_asked(params, expected[0]))
         means = polling.Means(lambda some: probe_all(some, look, params["concurrency"]))
         results, attempts = polling.verify(targets, expected, means, params["retries"], params["delay"])
     except PostfixTlsError as error:
         return dict(error.details, failed=True, msg=str(error))
+    for facts, listener in zip(results, listeners):
+        facts["findings"] += _configuration(listener)
     seen = {"changed": False, "results": results, "attempts": attempts}
     wrong = explain(results)
     return dict(seen, failed=True, msg=wrong) if wrong else seen
 
 
-def _expectation(params: dict) -> Expectation:
-    """Raises PostfixTlsError for what can't be expected, and for a deployed chain that can't be read."""
-    expected = dict(params["expect"])
-    if params["deployed_chain"]:
-        expected["deployed"] = expected["deployed"] + pem.leaf_digests(_read(params["deployed_chain"]))
-    return Expectation(min_days_left=params["min_days_left"], checks=params["checks"], **expected)
+def _expectation(params: dict, promised: dict) -> Expectation:
+    """What was asked for goes before what a listener promises. Raises PostfixTlsError for what can't be expected or read."""
+    asked = {item: value for item, value in params["expect"].items() if value is not None}
+    if params["profile"]:
+        promised = {item: value for item, value in promised.items() if item != "floor"}
+    return Expectation(**{
+        **promised,
+        "profile": params["profile"],
+        "min_days_left": params["min_days_left"],
+        "checks": params["checks"] or promised.get("checks"),
+        "chains": _chains(params["deployed_chain"]) if params["deployed_chain"] else (),
+        "depth": params["depth"],
+        "smuggling": bool(params["smuggling_recipient"]),
+        **asked,
+    })
 
 
-def _read(path: str) -> str:
+def _asked(params: dict, expected: Expectation) -> dict:
+    """Of Look: what a profile needs to have asked at once."""
+    if not params["profile"]:
+        return {}
+    sets = {"forbidden": expected.forbidden_suites(), "phase_out": expected.phased_out_suites(), "dhe": SETS["dhe"]}
+    return {
+        "sets": {name: codes for name, codes in sets.items() if codes},
+        "groups": expected.forbidden_groups(),
+        "hashes": expected.forbidden_hashes(),
+    }
+
+
+def _configuration(listener: Own) -> list:
+    """A finding on what Postfix takes without a word and does not mean; none where there is nothing to say."""
+    found = listener.complaints
+    return [{
+        "check": "configuration",
+        "verdict": "fail" if found else "pass",
+        "observed": "; ".join(map(str, found)) or "every name in it is one",
+        "expected": "parameters that mean what is written",
+        "fix": ", ".join(complaint.fix for complaint in found) or None,
+        "reference": "postconf(5)",
+    }]
+
+
+def _chains(path: str) -> tuple:
+    """The digests of each chain of a PEM file. Raises PostfixTlsError where there is none."""
     remedy = "Name the PEM file of the deployed chain on the machine that runs the module."
     try:
         with open(path, encoding="utf-8", errors="replace") as stream:
             content = stream.read()
     except OSError as error:
         raise PostfixTlsError("deployed_chain", path, error.strerror, remedy) from error
-    if not pem.leaf_digests(content):
+    found = pem.chain_digests(content)
+    if not found:
         raise PostfixTlsError("deployed_chain", path, "it holds no certificate", remedy)
-    return content
+    return found

@@ -305,6 +305,7 @@ import typing as t
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._error import PostfixTlsError
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._intent import Intent, Proposal, propose
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.command import runner
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.instance import Instance
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.service import Service
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._proof import Proof
@@ -379,14 +380,10 @@ class PostfixTls:
         self.module = module
         self.params = module.params
         self.verify = dict({"names": None, "ca_file": None, "timeout": 10.0, "start_timeout": 30.0}, **self.params["verify"])
+        self.run = runner(module)
         self.kept = Kept(self.params["config_directory"])
         self._instance: Instance | None = None
         self._files: list = []
-
-    def run(self, argv: list, stdin: str | None = None) -> tuple:
-        return self.module.run_command(
-            argv, data=stdin, path_prefix="/usr/sbin:/sbin", environ_update={"LC_ALL": "C"}, handle_exceptions=False,
-        )
 
     def read(self) -> Instance:
         """The instance as it is configured now; read again only when one of its files is another."""

@@ -66,6 +66,10 @@ results:
       description: The target as it was looked at.
       type: dict
       sample: {"host": "mx1.example.org", "port": 25, "protocol": "smtp", "server_name": "mx1.example.org", "address": "192.0.2.25"}
+    vantage:
+      description: Where it was looked from, and whether that is the mail server's own address, from which some protections can't be seen.
+      type: dict
+      sample: {"source": "192.0.2.7", "own": false}
     reachable:
       description: Whether it answered; for SMTP, a greeting and a reply to EHLO.
       type: bool
@@ -78,6 +82,8 @@ results:
       description:
         - The dialogue. C(banner), C(ehlo) (capabilities, list), C(starttls) (whether it is offered), C(starttls_reply),
           C(after_starttls) (bytes that came between that reply and TLS, where there were any) and C(ehlo_after_tls).
+        - C(mail_before_tls) is the reply to MAIL before TLS. C(injected) tells whether a command in the clear behind STARTTLS was obeyed
+          within TLS. C(smuggling) has a verdict for each end of a message that is none, where that was asked for.
       type: dict
       sample:
         banner: 220 mx1.example.org ESMTP Postfix
@@ -86,11 +92,20 @@ results:
         starttls_reply: 220 2.0.0 Ready to start TLS
         after_starttls: null
         ehlo_after_tls: [PIPELINING, SIZE 10240000, ETRN, ENHANCEDSTATUSCODES, 8BITMIME, DSN, SMTPUTF8, CHUNKING]
+        mail_before_tls: 250 2.1.0 Ok
+        injected: false
+        smuggling: null
     tls:
       description:
         - The handshake. C(handshake) is V(done), V(refused) or V(unknown), with its C(reason); C(version) and C(cipher) are those
-          agreed on. C(versions) has for each protocol version whether the server V(accepted) or V(refused) it, or V(unknown), and
-          why. C(trust) and C(name) are verdicts on the certificate.
+          agreed on. C(trust) and C(name) are verdicts on the certificate.
+        - C(versions) has for each protocol version whether the server V(accepted) or V(refused) it, or V(unknown), and why. C(suites) has the
+          same for sets of suites before TLS 1.3, asked for at once; C(reason) then names the suite it chose. C(weak) is what no guideline has,
+          C(static_rsa) is without forward secrecy; C(forbidden) takes the place of these where there is a profile.
+          C(groups) has it for X25519MLKEM768 and C(signatures) for handshake signatures C(weak)er than SHA-256.
+        - C(order) tells whose order of suites counts, V(server) or V(client). C(dh_bits) is the size of the Diffie-Hellman prime.
+          C(compression), C(extended_master_secret) and C(secure_renegotiation) are those of a handshake before TLS 1.3.
+        - C(accepted) has the names of all C(suites) and C(groups) per version, where O(depth=full), and whether that is C(complete).
         - V(null) where the server offers no TLS or none was reached.
       type: dict
       sample:
@@ -102,12 +117,25 @@ results:
           TLSv1.1: {"verdict": "refused", "reason": "alert protocol_version"}
           TLSv1.2: {"verdict": "accepted", "reason": "ServerHello with TLSv1.2"}
           TLSv1.3: {"verdict": "accepted", "reason": "the handshake was done with it"}
+        suites:
+          weak: {"verdict": "accepted", "reason": "TLS_ECDH_anon_WITH_AES_256_CBC_SHA"}
+          static_rsa: {"verdict": "refused", "reason": "alert handshake_failure"}
+        order: {"verdict": "client", "reason": "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384, then TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA"}
+        groups:
+          X25519MLKEM768: {"verdict": "refused", "reason": "alert handshake_failure"}
+        dh_bits: 2048
+        signatures:
+          weak: {"verdict": "accepted", "reason": "rsa_pkcs1_sha1"}
+        compression: false
+        extended_master_secret: true
+        secure_renegotiation: true
+        accepted: null
         trust: {"verdict": "pass", "reason": "the chain ends at a trusted CA"}
         name: {"verdict": "pass", "reason": "the certificate is made out to DNS:mx1.example.org"}
     certificates:
       description:
-        - The certificates as the server sent them, leaf first; only the leaf where this Python can't tell the others.
-        - C(key_type), C(key_bits), C(signature) and C(spki_sha256) need the library C(cryptography).
+        - The certificates as the server sent them, leaf first; only the leaf where this Python can't tell the others. They are those of the
+          one handshake; RV(results[].chains) has all.
       type: list
       elements: dict
       sample:
@@ -122,14 +150,31 @@ results:
           days_left: 36
           key_type: EC
           key_bits: 256
+          curve: prime256v1
           signature: ecdsa-with-SHA384
+          signature_hash: SHA384
           spki_sha256: 9a0c5d3b7a0f1f3a4a0d4f0b6f0c8f9c1f3c4b3a2d1e0f9e8d7c6b5a49382716
+    chains:
+      description:
+        - Every chain that was served, told apart by its leaf. A server may have one for RSA and one for ECDSA, and old ones beside new ones.
+          C(connections) tells on how many it was seen, C(ordered) whether each certificate is followed by its issuer's, C(trust) whether a
+          handshake verified it.
+      type: list
+      elements: dict
+      sample:
+        - algorithm: ECDSA
+          connections: 5
+          ordered: true
+          trust: {"verdict": "pass", "reason": "the chain ends at a trusted CA"}
+          certificates: []
 """
 
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._error import PostfixTlsError
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.command import runner
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._promise import own
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls import options
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.probe import probe_all
 
@@ -137,7 +182,8 @@ from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.prob
 def main() -> t.NoReturn:
     module = AnsibleModule(argument_spec=options.ARGUMENT_SPEC, supports_check_mode=True)
     try:
-        targets = options.targets(module.params)
+        listeners = [] if module.params["targets"] else own(runner(module))(module.params["config_directory"])
+        targets = [listener.target for listener in listeners] or options.targets(module.params)
         module.exit_json(changed=False, results=probe_all(targets, options.look(module.params), module.params["concurrency"]))
     except PostfixTlsError as error:
         module.fail_json(msg=str(error), **error.details)

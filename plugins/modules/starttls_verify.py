@@ -23,37 +23,58 @@ attributes:
     platforms: posix
     support: full
 options:
+  profile:
+    description:
+      - What to judge by. V(interop) is for a public port 25, where refusal means plaintext. V(intermediate) and V(modern) are Mozilla's,
+        V(ncsc_2025) is that of the Dutch NCSC and internet.nl, V(bsi_tr02102) that of the German BSI, V(rfc9325) that of the IETF.
+      - Without one, only O(expect) is judged, and no suites, groups, keys and signatures.
+    type: str
+    choices: [interop, intermediate, modern, ncsc_2025, bsi_tr02102, rfc9325]
   expect:
     description:
-      - What each target has to show. RV(mailsec.postfix_tls.postfix_tls#module:expect) can be written here as it is.
+      - What each target has to show, in place of what O(profile) says. RV(mailsec.postfix_tls.postfix_tls#module:expect) can be written
+        here as it is.
     type: dict
     suboptions:
       starttls:
-        description: Whether STARTTLS has to be offered. With V(false), it must not be.
+        description: Whether STARTTLS has to be offered, V(true) where nothing else is known. With V(false), it must not be.
         type: bool
-        default: true
       floor:
-        description: The oldest protocol version that may be accepted; it or a newer one has to be.
+        description: The oldest protocol version that may be accepted. By default V(TLSv1.2), and of an own listener what it is configured for.
         type: str
         choices: [SSLv3, TLSv1, TLSv1.1, TLSv1.2, TLSv1.3]
-        default: TLSv1.2
-      trust:
-        description: Whether the chain has to end at a trusted CA.
-        type: bool
-        default: true
-      name:
-        description: Whether the certificate has to be made out to O(targets[].server_name).
-        type: bool
-        default: true
-      deployed:
-        description: SHA-256 digests of leaf certificates in hexadecimal, one of which has to be served.
+      accepts:
+        description: Protocol versions that have to be accepted. By default any from O(expect.floor) will do.
         type: list
         elements: str
-        default: []
+        choices: [SSLv3, TLSv1, TLSv1.1, TLSv1.2, TLSv1.3]
+      trust:
+        description: Whether the chain has to end at a trusted CA, V(true) where nothing else is known.
+        type: bool
+      name:
+        description: Whether the certificate has to be made out to O(targets[].server_name), V(true) where nothing else is known.
+        type: bool
+      deployed:
+        description:
+          - SHA-256 digests of leaf certificates in hexadecimal. Each served one has to be among them, and where O(depth) is at least
+            V(standard) each of them has to be served.
+        type: list
+        elements: str
+      dh_bits:
+        description: The least size of a Diffie-Hellman prime.
+        type: int
+      rsa_bits:
+        description: The least size of an RSA key.
+        type: int
+      server_order:
+        description: Whether the server's order of suites has to count.
+        type: bool
+      extended_master_secret:
+        description: Whether the extended master secret has to be used.
+        type: bool
   deployed_chain:
     description:
-      - A PEM file on the machine that runs the module, the first certificate of which has to be served. It is added to
-        O(expect.deployed).
+      - A PEM file on the machine that runs the module, as Postfix serves from. The chain that is served has to be one in it.
     type: path
   min_days_left:
     description: Days that every certificate in the chain still has to be valid.
@@ -70,11 +91,31 @@ options:
       - trust
       - name
       - validity
+      - chain_order
       - versions
       - deployed_chain
+      - suites
+      - server_order
+      - groups
+      - dh_size
+      - signatures
+      - key
+      - certificate_signature
+      - extended_master_secret
+      - secure_renegotiation
+      - compression
       - starttls_not_offered_again
       - auth_before_tls
       - response_injection
+      - command_injection
+      - mail_before_tls
+      - smuggling
+  smuggling_recipient:
+    description:
+      - Ask whether the server takes anything but C(CR LF . CR LF) for the end of a message (CVE-2023-51764), which lets others smuggle mail
+        through it. A message is then B(delivered) to this address for every such end; otherwise none is.
+      - Not asked without an address. Takes five more connections.
+    type: str
   retries:
     description: How often to look again at the targets that did not pass.
     type: int
@@ -141,6 +182,10 @@ results:
       description: The target as it was looked at.
       type: dict
       sample: {"host": "mx1.example.org", "port": 25, "protocol": "smtp", "server_name": "mx1.example.org", "address": "192.0.2.25"}
+    vantage:
+      description: Where it was looked from, and whether that is the mail server's own address, from which some protections can't be seen.
+      type: dict
+      sample: {"source": "192.0.2.7", "own": false}
     reachable:
       description: Whether it answered; for SMTP, a greeting and a reply to EHLO.
       type: bool
@@ -153,6 +198,8 @@ results:
       description:
         - The dialogue. C(banner), C(ehlo) (capabilities, list), C(starttls) (whether it is offered), C(starttls_reply),
           C(after_starttls) (bytes that came between that reply and TLS, where there were any) and C(ehlo_after_tls).
+        - C(mail_before_tls) is the reply to MAIL before TLS. C(injected) tells whether a command in the clear behind STARTTLS was obeyed
+          within TLS. C(smuggling) has a verdict for each end of a message that is none, where that was asked for.
       type: dict
       sample:
         banner: 220 mx1.example.org ESMTP Postfix
@@ -161,11 +208,20 @@ results:
         starttls_reply: 220 2.0.0 Ready to start TLS
         after_starttls: null
         ehlo_after_tls: [PIPELINING, SIZE 10240000, ETRN, ENHANCEDSTATUSCODES, 8BITMIME, DSN, SMTPUTF8, CHUNKING]
+        mail_before_tls: 250 2.1.0 Ok
+        injected: false
+        smuggling: null
     tls:
       description:
         - The handshake. C(handshake) is V(done), V(refused) or V(unknown), with its C(reason); C(version) and C(cipher) are those
-          agreed on. C(versions) has for each protocol version whether the server V(accepted) or V(refused) it, or V(unknown), and
-          why. C(trust) and C(name) are verdicts on the certificate.
+          agreed on. C(trust) and C(name) are verdicts on the certificate.
+        - C(versions) has for each protocol version whether the server V(accepted) or V(refused) it, or V(unknown), and why. C(suites) has the
+          same for sets of suites before TLS 1.3, asked for at once; C(reason) then names the suite it chose. C(weak) is what no guideline has,
+          C(static_rsa) is without forward secrecy; C(forbidden) takes the place of these where there is a profile.
+          C(groups) has it for X25519MLKEM768 and C(signatures) for handshake signatures C(weak)er than SHA-256.
+        - C(order) tells whose order of suites counts, V(server) or V(client). C(dh_bits) is the size of the Diffie-Hellman prime.
+          C(compression), C(extended_master_secret) and C(secure_renegotiation) are those of a handshake before TLS 1.3.
+        - C(accepted) has the names of all C(suites) and C(groups) per version, where O(depth=full), and whether that is C(complete).
         - V(null) where the server offers no TLS or none was reached.
       type: dict
       sample:
@@ -177,12 +233,25 @@ results:
           TLSv1.1: {"verdict": "refused", "reason": "alert protocol_version"}
           TLSv1.2: {"verdict": "accepted", "reason": "ServerHello with TLSv1.2"}
           TLSv1.3: {"verdict": "accepted", "reason": "the handshake was done with it"}
+        suites:
+          weak: {"verdict": "accepted", "reason": "TLS_ECDH_anon_WITH_AES_256_CBC_SHA"}
+          static_rsa: {"verdict": "refused", "reason": "alert handshake_failure"}
+        order: {"verdict": "client", "reason": "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384, then TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA"}
+        groups:
+          X25519MLKEM768: {"verdict": "refused", "reason": "alert handshake_failure"}
+        dh_bits: 2048
+        signatures:
+          weak: {"verdict": "accepted", "reason": "rsa_pkcs1_sha1"}
+        compression: false
+        extended_master_secret: true
+        secure_renegotiation: true
+        accepted: null
         trust: {"verdict": "pass", "reason": "the chain ends at a trusted CA"}
         name: {"verdict": "pass", "reason": "the certificate is made out to DNS:mx1.example.org"}
     certificates:
       description:
-        - The certificates as the server sent them, leaf first; only the leaf where this Python can't tell the others.
-        - C(key_type), C(key_bits), C(signature) and C(spki_sha256) need the library C(cryptography).
+        - The certificates as the server sent them, leaf first; only the leaf where this Python can't tell the others. They are those of the
+          one handshake; RV(results[].chains) has all.
       type: list
       elements: dict
       sample:
@@ -197,8 +266,23 @@ results:
           days_left: 36
           key_type: EC
           key_bits: 256
+          curve: prime256v1
           signature: ecdsa-with-SHA384
+          signature_hash: SHA384
           spki_sha256: 9a0c5d3b7a0f1f3a4a0d4f0b6f0c8f9c1f3c4b3a2d1e0f9e8d7c6b5a49382716
+    chains:
+      description:
+        - Every chain that was served, told apart by its leaf. A server may have one for RSA and one for ECDSA, and old ones beside new ones.
+          C(connections) tells on how many it was seen, C(ordered) whether each certificate is followed by its issuer's, C(trust) whether a
+          handshake verified it.
+      type: list
+      elements: dict
+      sample:
+        - algorithm: ECDSA
+          connections: 5
+          ordered: true
+          trust: {"verdict": "pass", "reason": "the chain ends at a trusted CA"}
+          certificates: []
     findings:
       description: What was made of it, one entry per check. C(fix) is V(null) where it passed.
       type: list
@@ -207,7 +291,7 @@ results:
         - check: versions
           verdict: fail
           observed: "accepted: TLSv1, TLSv1.1, TLSv1.2, TLSv1.3"
-          expected: TLSv1.2 or newer is accepted and everything older is refused
+          expected: TLSv1.2 or newer is accepted and everything older than TLSv1.2 is refused
           fix: smtpd_tls_protocols = >=TLSv1.2 (before Postfix 3.6 name what is older, each with a !), smtpd_tls_mandatory_protocols alike
           reference: RFC 9325 section 3.1.1
 """
@@ -216,11 +300,13 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils import _verification
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.command import runner
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._promise import own
 
 
 def main() -> t.NoReturn:
     module = AnsibleModule(argument_spec=_verification.ARGUMENT_SPEC, supports_check_mode=True)
-    module.exit_json(**_verification.result(module.params))
+    module.exit_json(**_verification.result(module.params, own(runner(module))))
 
 
 if __name__ == "__main__":

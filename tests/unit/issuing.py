@@ -15,6 +15,10 @@ FORMATS = {
     "PKCS8": serialization.PrivateFormat.PKCS8,
     "traditional": serialization.PrivateFormat.TraditionalOpenSSL,  # PKCS1 for RSA, SEC1 for EC
 }
+KINDS = {
+    "ec": lambda: ec.generate_private_key(ec.SECP256R1()),
+    "rsa": lambda: rsa.generate_private_key(65537, 2048),
+}
 
 
 @dataclass(frozen=True)
@@ -39,10 +43,13 @@ class Issued:
 
 def issue(
     name: str, issuer: Issued | None = None, *, names: tuple = (), authority: bool = False, days: tuple = (-1, 30), kind: str = "ec",
-    client: bool = False,
+    client: bool = False, digest: hashes.HashAlgorithm = hashes.SHA256(),
 ) -> Issued:
-    """names: for subjectAltName, the name itself without. days: from now, of the first and the last. client: not for servers."""
-    key = ec.generate_private_key(ec.SECP256R1()) if kind == "ec" else rsa.generate_private_key(65537, 2048)
+    """names: for subjectAltName, the name itself without. days: from now, of the first and the last. kind: of KINDS.
+
+    client: not for servers. digest: of the issuer's signature.
+    """
+    key = KINDS[kind]()
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     signer, signer_name = (issuer.key, issuer.certificate.subject) if issuer else (key, subject)
     now = datetime.datetime.now(datetime.timezone.utc)
@@ -58,7 +65,7 @@ def issue(
         usage = ExtendedKeyUsageOID.CLIENT_AUTH if client else ExtendedKeyUsageOID.SERVER_AUTH
         builder = builder.add_extension(x509.SubjectAlternativeName([_general(entry) for entry in names or (name,)]), critical=False)
         builder = builder.add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
-    return Issued(key, builder.sign(signer, hashes.SHA256()))
+    return Issued(key, builder.sign(signer, digest))
 
 
 def _general(name: str) -> x509.GeneralName:

@@ -22,7 +22,10 @@ class Behaviour:
     """chain: key and leaf to serve; None offers no STARTTLS. more: certificates behind the leaf. versions: lowest and highest.
 
     instead: what to do with the connection instead of everything; at_tls: instead of the handshake, once STARTTLS was answered;
-    after_handshake: besides, when a handshake after STARTTLS is done.
+    after_handshake: besides, when a handshake after STARTTLS is done. obeys_injected: what came in the clear behind STARTTLS is a command
+    within TLS (CVE-2011-0411). mail: the reply to MAIL before TLS. ends: what it takes for the end of a message (CVE-2023-51764).
+    hello: from a ClientHello to bytes to answer it with, or None to go on as usual. suites: an OpenSSL cipher list. own_order: whether its own order counts. second: another chain, of another algorithm. curve: the only one it takes.
+    dh_parameters: PEM, for suites with DHE.
     """
 
     chain: Issued | None = None
@@ -36,6 +39,15 @@ class Behaviour:
     instead: Callable | None = None
     at_tls: Callable | None = None
     after_handshake: Callable = lambda: None
+    hello: Callable = lambda _client_hello: None
+    curve: str | None = None
+    dh_parameters: str | None = None
+    obeys_injected: bool = False
+    mail: bytes = b"250 2.1.0 Ok\r\n"
+    ends: tuple = (b"\r\n.\r\n",)
+    suites: str = "ALL:@SECLEVEL=0"
+    own_order: bool = True
+    second: Issued | None = None
 
 
 class MailServer:
@@ -65,14 +77,24 @@ class MailServer:
 
     def _make_context(self) -> ssl.SSLContext:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.set_ciphers("ALL:@SECLEVEL=0")
+        context.set_ciphers(self.behaviour.suites)
+        if self.behaviour.dh_parameters:
+            with tempfile.NamedTemporaryFile("w") as file:
+                file.write(self.behaviour.dh_parameters)
+                file.flush()
+                context.load_dh_params(file.name)
+        if self.behaviour.curve:
+            context.set_ecdh_curve(self.behaviour.curve)
+        if not self.behaviour.own_order:
+            context.options &= ~ssl.OP_CIPHER_SERVER_PREFERENCE
         context.minimum_version, context.maximum_version = self.behaviour.versions
         context.sni_callback = lambda _socket, name, _context: self.names.append(name)
-        descriptor, path = tempfile.mkstemp()
-        with os.fdopen(descriptor, "w") as file:
-            file.write(self.behaviour.chain.key_pem() + "".join(issued.pem for issued in (self.behaviour.chain, *self.behaviour.more)))
-        context.load_cert_chain(path)
-        os.unlink(path)
+        for chain in filter(None, (self.behaviour.chain, self.behaviour.second)):
+            descriptor, path = tempfile.mkstemp()
+            with os.fdopen(descriptor, "w") as file:
+                file.write(chain.key_pem() + "".join(issued.pem for issued in (chain, *self.behaviour.more)))
+            context.load_cert_chain(path)
+            os.unlink(path)
         return context
 
     def _accept(self) -> None:
@@ -101,9 +123,9 @@ class MailServer:
         if secure:
             connection = self._context.wrap_socket(connection, server_side=True)
         connection.sendall(self.behaviour.banner)
-        lines = connection.makefile("rb")
+        lines = _Lines(connection)
         while True:
-            command = lines.readline().strip().upper()
+            command = lines.next().strip().upper()
             self.commands.append(command)
             if command.startswith(b"EHLO"):
                 offers = self.behaviour.ehlo_after if secure else self.behaviour.ehlo
@@ -117,8 +139,12 @@ class MailServer:
                     self.behaviour.at_tls(connection)
                     return
                 if self.behaviour.starttls.startswith(b"220"):
+                    answer = self.behaviour.hello(connection.recv(4096, socket.MSG_PEEK))
+                    if answer:
+                        connection.sendall(answer)
+                        return
                     connection = self._context.wrap_socket(connection, server_side=True)
-                    lines, secure = connection.makefile("rb"), True
+                    lines, secure = _Lines(connection, lines.held if self.behaviour.obeys_injected else b""), True
                     self.behaviour.after_handshake()
             elif command == b"QUIT":
                 self.left.set()
@@ -126,8 +152,38 @@ class MailServer:
                 return
             elif not command:
                 return
+            elif command == b"DATA":
+                connection.sendall(b"354 End data with <CR><LF>.<CR><LF>\r\n")
+                lines.until(self.behaviour.ends)
+                connection.sendall(b"250 2.0.0 Ok: queued\r\n")
+            elif command.startswith(b"MAIL") and not secure:
+                connection.sendall(self.behaviour.mail)
+            elif command.partition(b" ")[0] in (b"NOOP", b"RSET", b"MAIL", b"RCPT"):
+                connection.sendall(b"250 2.0.0 Ok\r\n")
             else:
                 connection.sendall(b"502 5.5.2 Error: command not recognized\r\n")
+
+
+class _Lines:
+    """Lines of a connection, and what came behind them."""
+
+    def __init__(self, connection: socket.socket, held: bytes = b"") -> None:
+        self.connection = connection
+        self.held = held
+
+    def next(self) -> bytes:
+        """With its end; empty at the end of the stream."""
+        return self.until((b"\n",))
+
+    def until(self, ends: tuple) -> bytes:
+        while not any(end in self.held for end in ends):
+            more = self.connection.recv(4096)
+            if not more:
+                return b""
+            self.held += more
+        at = min(self.held.index(end) + len(end) for end in ends if end in self.held)
+        taken, self.held = self.held[:at], self.held[at:]
+        return taken
 
 
 class Said:

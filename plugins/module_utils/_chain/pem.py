@@ -60,9 +60,19 @@ def chains(name: str, text: str) -> list:
 
 
 def leaf_digests(text: str) -> list:
-    """sha256 of the first certificate in a file Postfix serves from; empty where there is none."""
-    found = [block for label, block in _blocks("chain", text) if label == "CERTIFICATE"]
-    return [digest(found[0])] if found else []
+    """sha256 of the first certificate of each chain in a file Postfix serves from; empty where there is none."""
+    return [chain[0] for chain in chain_digests(text)]
+
+
+def chain_digests(text: str) -> tuple:
+    """sha256 of the certificates of each chain in a file, one tuple a chain: keys begin them; without keys there is one."""
+    parts: list = [[]]
+    for label, block in _blocks("chain", text):
+        if label in _KEYS and parts[-1]:
+            parts.append([])
+        elif label == "CERTIFICATE":
+            parts[-1].append(digest(block))
+    return tuple(tuple(part) for part in parts if part)
 
 
 def digest(certificate: str) -> str:

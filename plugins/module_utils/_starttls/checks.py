@@ -6,45 +6,11 @@ A finding is {check, verdict, observed, expected, fix, reference}. Its verdict i
 """
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass
-from typing import Callable, NamedTuple, Optional
+from typing import Callable, NamedTuple
 
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._error import PostfixTlsError
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls import verdicts
-from ansible_collections.mailsec.postfix_tls.plugins.module_utils._tls.versions import NAMES
-
-
-@dataclass(frozen=True)
-class Expectation:
-    """What a target has to show. floor: the oldest protocol version it may accept. trust, name: whether they are judged.
-
-    min_days_left: for each certificate. deployed: SHA-256 digests (hexadecimal) of leaf certificates, one of which has to be
-    served; empty or None judges nothing. checks: names of those to make, None for all. Raises PostfixTlsError for what can't be.
-    """
-
-    starttls: bool = True
-    floor: str = "TLSv1.2"
-    trust: bool = True
-    name: bool = True
-    min_days_left: int = 0
-    deployed: Optional[list] = None
-    checks: Optional[list] = None
-
-    def __post_init__(self) -> None:
-        if self.floor not in NAMES:
-            raise PostfixTlsError("floor", self.floor, "that is no protocol version", "Write one of %s." % ", ".join(NAMES))
-        digests = [digest.replace(":", "").lower() for digest in self.deployed or ()]
-        for digest in digests:
-            if not re.match(r"[0-9a-f]{64}\Z", digest):
-                raise PostfixTlsError("deployed", digest, "that is no SHA-256 digest", "Write its 64 hexadecimal digits.")
-        object.__setattr__(self, "deployed", digests)
-        switched = {"trust": self.trust, "name": self.name, "deployed_chain": digests}
-        for name in self.checks or ():
-            if name not in CHECK_NAMES:
-                raise PostfixTlsError("checks", name, "there is no such check", "The checks are %s." % ", ".join(CHECK_NAMES))
-            if not switched.get(name, True):
-                raise PostfixTlsError("checks", name, "nothing is expected there, so it could not fail", "Expect something or leave it out.")
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.expectation import Expectation
 
 
 class Check(NamedTuple):
@@ -61,7 +27,8 @@ class Check(NamedTuple):
 def judge(facts: dict, expectation: Expectation) -> list:
     """The findings about one target, in the order of C(CHECKS)."""
     findings = []
-    fields = dict(vars(expectation), deployed=", ".join(expectation.deployed), server_name=facts["target"]["server_name"])
+    expectation.check_names(CHECK_NAMES)
+    fields = dict(expectation.words(), server_name=facts["target"]["server_name"])
     for check in CHECKS:
         if expectation.checks is not None and check.name not in expectation.checks or not check.applies(facts, expectation):
             continue
@@ -72,7 +39,7 @@ def judge(facts: dict, expectation: Expectation) -> list:
             "observed": seen.observed,
             "expected": check.expected.format(**fields),
             "fix": None if seen.verdict == "pass" else check.fix.format(**fields),
-            "reference": check.reference,
+            "reference": expectation.clause(check.name) or check.reference,
         })
     if not findings:
         raise PostfixTlsError(
@@ -99,7 +66,20 @@ def _stays_plain(facts: dict, expectation: Expectation) -> bool:
 
 
 def _wants(field: str) -> Callable:
-    return lambda facts, expectation: _encrypts(facts, expectation) and bool(getattr(expectation, field))
+    """Where something is expected there. What only a standard look shows is not expected of a shorter one."""
+    return lambda facts, expectation: _encrypts(facts, expectation) and expectation.wants(field)
+
+
+def _asked(facts: dict, expectation: Expectation) -> bool:
+    return _upgrades(facts, expectation) and expectation.depth in ("standard", "full")
+
+
+def _wanted_smuggling(_facts: dict, expectation: Expectation) -> bool:
+    return expectation.smuggling
+
+
+def _submits(facts: dict, expectation: Expectation) -> bool:
+    return _asked(facts, expectation) and facts["target"]["protocol"] == "submission"
 
 
 CHECKS = (
@@ -128,13 +108,13 @@ CHECKS = (
         "RFC 3207 section 4.1",
     ),
     Check(
-        "trust", _wants("trust"), verdicts.verdict_on("trust"),
+        "trust", _wants("trust"), verdicts.trust,
         "a chain that ends at a trusted CA",
         "smtpd_tls_chain_files = a file with every intermediate after the certificate; ca_file names the CA where it is your own",
         "RFC 5280 section 6",
     ),
     Check(
-        "name", _wants("name"), verdicts.verdict_on("name"),
+        "name", _wants("name"), verdicts.name,
         "a certificate made out to {server_name}",
         "smtpd_tls_chain_files = a file whose certificate has the name of the MX record, usually myhostname",
         "RFC 9525 section 6",
@@ -146,16 +126,82 @@ CHECKS = (
         "RFC 5280 section 4.1.2.5",
     ),
     Check(
+        "chain_order", _encrypts, verdicts.chain_order,
+        "each certificate is followed by that of its issuer",
+        "smtpd_tls_chain_files = a file with key, its certificate, then the intermediates, each before its issuer",
+        "RFC 5246 section 7.4.2",
+    ),
+    Check(
         "versions", _encrypts, verdicts.versions,
-        "{floor} or newer is accepted and everything older is refused",
+        "{accepts} is accepted and everything older than {floor} is refused",
         "smtpd_tls_protocols = >={floor} (before Postfix 3.6 name what is older, each with a !), smtpd_tls_mandatory_protocols alike",
         "RFC 9325 section 3.1.1",
     ),
     Check(
         "deployed_chain", _wants("deployed"), verdicts.deployed,
-        "a leaf certificate of what was deployed: {deployed}",
+        "what was deployed: {deployed}",
         "postfix reload (a running smtpd serves its old certificate up to max_use times)",
         "postconf(5) max_use",
+    ),
+    Check(
+        "suites", _wants("suites"), verdicts.suites,
+        "no suite that {profile} does not have",
+        "smtpd_tls_exclude_ciphers = {exclude}, smtpd_tls_mandatory_exclude_ciphers alike",
+        "RFC 9325 section 4.1",
+    ),
+    Check(
+        "server_order", _wants("server_order"), verdicts.server_order,
+        "the server's order of suites counts",
+        "tls_preempt_cipherlist = yes",
+        "RFC 9325 section 4.1",
+    ),
+    Check(
+        "groups", _wants("groups"), verdicts.groups,
+        "no group that {profile} does not have",
+        "tls_eecdh_auto_curves = {curves_written}, tls_ffdhe_auto_groups = {ffdhe_written} (before Postfix 3.8 kDHE in smtpd_tls_exclude_ciphers)",
+        "RFC 8422 section 5.1.1",
+    ),
+    Check(
+        "dh_size", _wants("dh_bits"), verdicts.dh_size,
+        "a Diffie-Hellman prime of at least {dh_bits} bits, where one is used at all",
+        "smtpd_tls_dh1024_param_file = a file of openssl dhparam {dh_bits}, or kDHE in smtpd_tls_exclude_ciphers",
+        "RFC 9325 section 4.3",
+    ),
+    Check(
+        "signatures", _wants("hashes"), verdicts.signatures,
+        "no handshake signed with a hash that {profile} does not have",
+        "tls_config_file = a file whose section (tls_config_name) lists SignatureAlgorithms with SHA-256 and up",
+        "RFC 9155",
+    ),
+    Check(
+        "key", _wants("rsa_bits"), verdicts.key,
+        "keys {keys}",
+        "smtpd_tls_chain_files = a file with a stronger key and a certificate for it",
+        "RFC 9325 section 4.1",
+    ),
+    Check(
+        "certificate_signature", _wants("certificate_hashes"), verdicts.certificate_signature,
+        "certificates signed with {certificate_hashes}",
+        "smtpd_tls_chain_files = a file with a certificate that was issued anew",
+        "RFC 9155",
+    ),
+    Check(
+        "extended_master_secret", _wants("extended_master_secret"), verdicts.flag("extended_master_secret", True),
+        "extended master secret up to TLSv1.2",
+        "no parameter switches it off; a TLS library of today has it",
+        "RFC 7627",
+    ),
+    Check(
+        "secure_renegotiation", _wants("profile"), verdicts.flag("secure_renegotiation", True),
+        "secure renegotiation up to TLSv1.2",
+        "no parameter switches it off; a TLS library of today has it",
+        "RFC 5746",
+    ),
+    Check(
+        "compression", _wants("profile"), verdicts.flag("compression", False),
+        "no compression",
+        "tls_ssl_options = NO_COMPRESSION",
+        "RFC 9325 section 3.3",
     ),
     Check(
         "starttls_not_offered_again", _encrypts, verdicts.not_offered_again,
@@ -174,6 +220,24 @@ CHECKS = (
         "nothing between the reply to STARTTLS and TLS",
         "a device between here and smtpd adds to its replies: compare with a look from the host itself",
         "RFC 3207 section 4.2",
+    ),
+    Check(
+        "command_injection", _asked, verdicts.command_injection,
+        "what comes in the clear behind STARTTLS is not obeyed",
+        "an update of Postfix (2.8.1, 2.7.3 and newer discard it), or of the proxy in front of it",
+        "RFC 3207 section 4.2, CVE-2011-0411",
+    ),
+    Check(
+        "mail_before_tls", _submits, verdicts.mail_before_tls,
+        "MAIL is refused with 530 before TLS",
+        "smtpd_tls_security_level = encrypt, for this service in master.cf",
+        "RFC 3207 section 4, RFC 8314 section 3.3",
+    ),
+    Check(
+        "smuggling", _wanted_smuggling, verdicts.smuggling,
+        "only CR LF . CR LF ends a message",
+        "smtpd_forbid_bare_newline = normalize (Postfix 3.9, 3.8.5, 3.7.10, 3.6.14, 3.5.24 and newer), smtpd_forbid_bare_newline_exclusions =",
+        "RFC 5321 section 4.1.1.4, CVE-2023-51764",
     ),
 )
 CHECK_NAMES = tuple(dict.fromkeys(check.name for check in CHECKS))

@@ -7,6 +7,7 @@ Everything that goes wrong on the way raises PostfixTlsError with the reason in 
 from __future__ import annotations
 
 import os
+import select
 import socket
 import ssl
 import threading
@@ -61,6 +62,10 @@ class Connection:
         if self._received > MOST_BYTES:
             raise failure(self.where, "the server sent more than %d bytes" % MOST_BYTES)
         return data
+
+    def readable(self, seconds: float) -> bool:
+        """Whether something comes within so many seconds, or as many as are left."""
+        return bool(getattr(self.socket, "pending", int)()) or bool(select.select([self.socket], [], [], min(seconds, self.deadline.left()))[0])
 
     def _receive(self) -> bytes:
         if hasattr(socket, "TCP_QUICKACK"):

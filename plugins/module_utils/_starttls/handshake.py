@@ -10,7 +10,7 @@ from __future__ import annotations
 import ssl
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Callable
 
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._error import PostfixTlsError
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.connection import Connection, words
@@ -19,22 +19,33 @@ from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.conn
 # only anonymous suites are not, because a handshake without a certificate proves nothing.
 _SUITES = "ALL:!aNULL:!eNULL:@SECLEVEL=0"
 
-# X509_V_FLAG_PARTIAL_CHAIN and X509_V_FLAG_NO_CHECK_TIME of OpenSSL; Python names the first from 3.10 on and the second never.
-_PARTIAL_CHAIN, _NO_CHECK_TIME = 0x80000, 0x200000
 
-
-class Contexts(NamedTuple):
+class Contexts:
     """verifying: judges the chain. permissive: takes any. Safe to share between threads."""
 
-    verifying: ssl.SSLContext
-    permissive: ssl.SSLContext
+    def __init__(self, trust: Callable[[ssl.SSLContext], None]) -> None:
+        self._trust = trust
+        self.verifying = _context()
+        trust(self.verifying)
+        self.permissive = _context()
+        self.permissive.verify_mode = ssl.CERT_NONE
+        self._of: dict = {}
+
+    def of(self, algorithm: str) -> ssl.SSLContext:
+        """verifying, but a server with two certificates has to show the one of this algorithm, RSA or ECDSA: up to TLS 1.2 suites choose."""
+        if algorithm not in self._of:
+            context = _context("a%s:!eNULL:@SECLEVEL=0" % algorithm)
+            context.maximum_version = ssl.TLSVersion.TLSv1_2
+            self._trust(context)
+            self._of[algorithm] = context
+        return self._of[algorithm]
 
 
 @dataclass
 class Handshake:
     """verdict: done, refused (the server sent an alert) or unknown. untrusted: OpenSSL's reason against the chain, or None.
 
-    certificates: [(DER, facts in the form of getpeercert() or None)], leaf first.
+    certificates: DER, leaf first.
     """
 
     verdict: str
@@ -49,43 +60,19 @@ def contexts(ca_file: str | None = None, ca_content: str | None = None) -> Conte
     """ca_file, ca_content: PEM certificates that are trusted instead of the system's. Raises PostfixTlsError where unusable."""
     if not (ca_file or ca_content):
         return _system()
-    verifying = _context()
     try:
-        verifying.load_verify_locations(cafile=ca_file, cadata=ca_content)
+        return Contexts(lambda context: context.load_verify_locations(cafile=ca_file, cadata=ca_content))
     except (OSError, ValueError) as error:
         raise PostfixTlsError(
             "ca_file" if ca_file else "ca_content", ca_file, "no CA certificate can be read from it: %s" % words(error),
             "Name a file of PEM certificates on the machine that runs this module.",
         ) from error
-    return Contexts(verifying, _permissive())
 
 
 @lru_cache(maxsize=1)
 def _system() -> Contexts:
     """Reading the system's store takes longer than a probe, so a process does it once."""
-    verifying = _context()
-    verifying.load_default_certs()
-    return Contexts(verifying, _permissive())
-
-
-def _permissive() -> ssl.SSLContext:
-    context = _context()
-    context.verify_mode = ssl.CERT_NONE
-    return context
-
-
-def anchored(leaf: bytes) -> ssl.SSLContext:
-    """Takes this one certificate (DER), expired or not: Python shows facts only of a certificate that OpenSSL verified.
-
-    Needed up to Python 3.9, and there only where the chain is not trusted.
-    """
-    context = _context()
-    context.verify_flags |= _PARTIAL_CHAIN | _NO_CHECK_TIME
-    try:
-        context.load_verify_locations(cadata=leaf)
-    except (OSError, ValueError):
-        pass  # hostile ASN.1: the handshake will not trust it, and its facts stay unknown
-    return context
+    return Contexts(lambda context: context.load_default_certs())
 
 
 def shake(connection: Connection, context: ssl.SSLContext, server_name: str | None) -> Handshake:
@@ -102,11 +89,11 @@ def shake(connection: Connection, context: ssl.SSLContext, server_name: str | No
     return Handshake("done", "", None, done.version(), done.cipher()[0], _certificates(done))
 
 
-def _context() -> ssl.SSLContext:
+def _context(suites: str = _SUITES) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
-    context.set_ciphers(_SUITES)
+    context.set_ciphers(suites)
     return context
 
 
@@ -114,13 +101,6 @@ def _certificates(done: ssl.SSLSocket) -> list:
     """The chain as the server sent it where Python tells (from 3.10 on), else the leaf alone."""
     chain = getattr(getattr(done, "_sslobj", None), "get_unverified_chain", None)
     if chain:
-        return [(ssl.PEM_cert_to_DER_cert(sent.public_bytes()), _info(sent)) for sent in chain() or ()]
+        return [ssl.PEM_cert_to_DER_cert(sent.public_bytes()) for sent in chain() or ()]
     leaf = done.getpeercert(binary_form=True)
-    return [(leaf, done.getpeercert() or None)] if leaf else []
-
-
-def _info(sent) -> dict | None:
-    try:
-        return sent.get_info()
-    except (OSError, ValueError):
-        return None  # ASN.1 that OpenSSL takes in a handshake and Python can't show
+    return [leaf] if leaf else []

@@ -7,13 +7,12 @@ Their text is in the documentation fragment of the same name: keep the two in st
 from __future__ import annotations
 
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._error import PostfixTlsError
-from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.probe import EHLO_NAME, PORTS, Look, Target
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.target import DEPTHS, EHLO_NAME, PORTS, Look, Target
 
 ARGUMENT_SPEC = {
     "targets": {
         "type": "list",
         "elements": "dict",
-        "required": True,
         "options": {
             "host": {"type": "str", "required": True},
             "port": {"type": "int"},
@@ -22,22 +21,24 @@ ARGUMENT_SPEC = {
             "address": {"type": "str"},
         },
     },
+    "config_directory": {"type": "path", "default": "/etc/postfix"},
     "ca_file": {"type": "path"},
     "timeout": {"type": "float", "default": 20.0},
     "concurrency": {"type": "int", "default": 32},
     "ehlo_name": {"type": "str", "default": EHLO_NAME},
     "source_address": {"type": "str"},
+    "depth": {"type": "str", "choices": list(DEPTHS), "default": "standard"},
 }
 
 
 def targets(params: dict) -> list:
     """Targets of the module's parameters. Raises PostfixTlsError for one that can't be, and where there is none."""
     if not params["targets"]:
-        raise PostfixTlsError("targets", "", "there is none, so nothing would be looked at", "Write at least one with its host.")
+        raise PostfixTlsError("targets", "", "there is none, so nothing would be looked at", "Write at least one with its host, or run this on a Postfix host.")
     return [Target(**target) for target in params["targets"]]
 
 
-def look(params: dict) -> Look:
-    """How to look, with everything that can be known of a certificate."""
-    names = ("timeout", "ca_file", "ehlo_name", "source_address")
-    return Look(details=True, **{name: params[name] for name in names})
+def look(params: dict, **more: object) -> Look:
+    """more: of Look, what the module's options do not say."""
+    names = ("timeout", "ca_file", "ehlo_name", "source_address", "depth")
+    return Look(**{name: params[name] for name in names}, **more)

@@ -7,7 +7,7 @@ import time
 from typing import Callable, NamedTuple
 
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._error import PostfixTlsError
-from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.checks import Expectation, judge
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.checks import judge
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.connection import A_DAY
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.report import failed
 
@@ -20,8 +20,10 @@ class Means(NamedTuple):
     sleep: Callable = time.sleep
 
 
-def verify(targets: list, expectation: Expectation, means: Means, retries: int = 0, delay: float = 5.0) -> tuple:
-    """(facts with findings for each target in their order, number of looks). delay: seconds from the start of a look to the next.
+def verify(targets: list, expectations: list, means: Means, retries: int = 0, delay: float = 5.0) -> tuple:
+    """(facts with findings for each target in their order, number of looks). expectations: Expectation of each.
+
+    delay: seconds from the start of a look to the next.
 
     Raises PostfixTlsError for retries and a delay that can't be.
     """
@@ -34,7 +36,7 @@ def verify(targets: list, expectation: Expectation, means: Means, retries: int =
     for attempt in range(1, retries + 2):
         started = means.clock()
         for position, facts in zip(waiting, means.look_at([targets[position] for position in waiting])):
-            results[position] = dict(facts, findings=judge(facts, expectation))
+            results[position] = dict(facts, findings=judge(facts, expectations[position]))
         waiting = [position for position in waiting if failed(results[position]["findings"])]
         if not waiting or attempt > retries:
             break

@@ -6,89 +6,26 @@ It judges nothing (C(checks) does), knows nothing of Ansible and needs nothing b
 """
 from __future__ import annotations
 
-import re
-import ssl
-from dataclasses import dataclass
-from typing import Optional
+from concurrent.futures import ThreadPoolExecutor
 
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._error import PostfixTlsError
-from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls import acceptance, certificate, names
-from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.connection import A_DAY, Connection, Deadline, connect, failure
-from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.handshake import Contexts, Handshake, anchored, contexts, shake
-from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.smtp import Dialogue, keywords
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls import enumeration, names
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.chains import Chains
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.client_hello import Offer
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.handshake import Contexts, Handshake, contexts, shake
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.question import Answer, ask
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.session import Session
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.smtp import Dialogue
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.target import Look, Target
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._tls import groups, signatures, suites
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._tls.versions import NAMES
 
-#: {protocol: its port}. smtps speaks TLS from the first byte (RFC 8314 section 3.3), the others STARTTLS.
-PORTS = {"smtp": 25, "submission": 587, "smtps": 465}
+#: Connections to one target at a time: a quarter of what a busy server grants a stranger, whatever anvil(8) counts.
+_AT_A_TIME = 4
 
-#: One fixed name, so that a postmaster can tell these connections from others in the log. RFC 2606 keeps it from being anybody's.
-EHLO_NAME = "starttls-verify.invalid"
-
-
-@dataclass(frozen=True)
-class Target:
-    """host: name or address. port: of the protocol when None. server_name: for SNI and the certificate, the host when None.
-
-    address: where to connect instead of where the host resolves to. Raises PostfixTlsError for values that can't be.
-    """
-
-    host: str
-    port: Optional[int] = None
-    protocol: str = "smtp"
-    server_name: Optional[str] = None
-    address: Optional[str] = None
-
-    def __post_init__(self) -> None:
-        if self.protocol not in PORTS:
-            raise PostfixTlsError("protocol", self.protocol, "it is none of %s" % ", ".join(PORTS), "Write one of them.")
-        if self.port is None:
-            object.__setattr__(self, "port", PORTS[self.protocol])
-        if not 0 < self.port < 65536:
-            raise PostfixTlsError("port", self.port, "ports go from 1 to 65535", "Leave it out for the protocol's own.")
-        for item in ("host", "server_name", "address"):
-            value = getattr(self, item)
-            if value is not None and not re.match(r"[^\s/\[\]\x00-\x1f]{1,253}\Z", value):
-                raise PostfixTlsError(item, repr(value), "that is no host name and no address", "Write one, without a port and brackets.")
-        if self.address and not names.packed_address(self.address):
-            raise PostfixTlsError("address", self.address, "that is no IP address", "Write the name as host, or an address here.")
-        try:
-            names.ascii_name(self.name)
-        except UnicodeError as error:
-            raise PostfixTlsError("server_name", self.name, "DNS can't hold that name: %s" % error, "Write it as DNS has it.") from error
-
-    @property
-    def name(self) -> str:
-        """What the certificate has to be made out to."""
-        return self.server_name or self.host
-
-    @property
-    def sni(self) -> str | None:
-        """RFC 6066 section 3: a host name in ASCII, and none for an address."""
-        return None if names.packed_address(self.name) else names.ascii_name(self.name)
-
-
-@dataclass(frozen=True)
-class Look:
-    """How to look. timeout: seconds for everything at one target. ca_file, ca_content: PEM, trusted instead of the system's store.
-
-    versions: ask for every protocol version, one connection each. details: facts of certificates that need C(cryptography).
-    """
-
-    timeout: float = 20.0
-    ca_file: Optional[str] = None
-    ca_content: Optional[str] = None
-    ehlo_name: str = EHLO_NAME
-    source_address: Optional[str] = None
-    versions: bool = True
-    details: bool = False
-
-    def __post_init__(self) -> None:
-        if not 0 < self.timeout <= A_DAY:
-            raise PostfixTlsError("timeout", self.timeout, "it has to be more than 0 seconds and at most a day", "20 is enough for postscreen.")
-        if not re.match(r"[A-Za-z0-9.:_\[\]-]{1,255}\Z", self.ehlo_name):
-            raise PostfixTlsError("ehlo_name", repr(self.ehlo_name), "that is no host name", "Leave it out for %s." % EHLO_NAME)
-        if self.source_address and not names.packed_address(self.source_address):
-            raise PostfixTlsError("source_address", self.source_address, "that is no IP address", "Write one of this machine's.")
+_COMPRESSION, _ENCRYPT_THEN_MAC, _EXTENDED_MASTER_SECRET, _RENEGOTIATION_INFO = 1, 22, 23, 0xFF01
+_HYBRID = "X25519MLKEM768"
+_CLASSIC = NAMES[:-1]
 
 
 def probe(target: Target, look: Look) -> dict:
@@ -98,176 +35,263 @@ def probe(target: Target, look: Look) -> dict:
 
 def probe_all(targets: list, look: Look, concurrency: int = 32) -> list:
     """The facts of each target, in the order of targets, concurrency of them at a time; each has its own deadline."""
-    from concurrent.futures import ThreadPoolExecutor
-
     shared = contexts(look.ca_file, look.ca_content)
     with ThreadPoolExecutor(max_workers=max(1, min(concurrency, len(targets)))) as pool:
         return list(pool.map(lambda target: _Probe(target, look, shared).facts(), targets))
 
 
 class _Probe:
-    """One target. What is seen is kept at once, so that it is there even when the next step fails."""
+    """One target."""
 
     def __init__(self, target: Target, look: Look, shared: Contexts) -> None:
         self.target = target
         self.look = look
         self.contexts = shared
-        self.deadline = Deadline(look.timeout)
-        self.address = target.address
-        self.ended = False  # the server said 421: no further connection
+        self.session = Session(target, look)
         self.refusal: str | None = None  # what the server said instead of taking STARTTLS
-        self.reachable = False
-        self.error: str | None = None
-        self.smtp: dict = dict.fromkeys(("banner", "ehlo", "starttls", "starttls_reply", "after_starttls", "ehlo_after_tls"))
         self.tls: dict | None = None
-        self.certificates: list = []
+        self.chains = Chains()
 
     def facts(self) -> dict:
         try:
             self._look()
+            if self.look.smuggling_recipient and self.session.reachable:
+                with ThreadPoolExecutor(_AT_A_TIME) as pool:
+                    self.session.ask_about_smuggling(self.contexts.permissive, pool)
         except PostfixTlsError as error:
-            self._note(error)
+            self.session.note(error)
+        session = self.session
         return {
             "target": {
                 "host": self.target.host, "port": self.target.port, "protocol": self.target.protocol,
-                "server_name": self.target.name, "address": self.address,
+                "server_name": self.target.name, "address": session.address,
             },
-            "reachable": self.reachable,
-            "error": self.error,
-            "smtp": self.smtp,
+            "vantage": _vantage(session.source, session.address),
+            "reachable": session.reachable,
+            "error": session.error,
+            "smtp": session.smtp,
             "tls": self.tls,
-            "certificates": self.certificates,
+            "certificates": self.chains.first(),
+            "chains": self.chains.facts(),
         }
 
     def _look(self) -> None:
         verified = self._handshake(self.contexts.verifying)
         if verified is None:
             return
+        self.tls = _tls(verified)
         seen = verified
-        self.tls = _tls(verified, verified)
+        inject = self.look.reaches("standard")
         if verified.untrusted:
-            seen = self._handshake(self.contexts.permissive) or verified
-            unread = [der for der, info in seen.certificates[:1] if info is None]
-            readable = self._handshake(anchored(unread[0])) if unread else None
-            if readable and readable.certificates:
-                seen = readable
-        self.certificates = [certificate.facts(der, info, self.look.details) for der, info in seen.certificates]
-        self.tls = _tls(verified, seen)
-        self.tls["name"] = _name(self.certificates, self.target.sni or self.target.name)
-        if self.look.versions:
-            for version in NAMES:
-                self.tls["versions"][version] = self._version(version, seen)
+            seen = self._handshake(self.contexts.permissive, inject) or verified
+        self.tls.update(handshake=seen.verdict, reason=seen.reason or None, version=seen.version, cipher=seen.cipher)
+        self.chains.served(seen.certificates, self.tls["trust"])
+        if self.refusal:
+            self.tls["versions"] = {name: {"verdict": "refused", "reason": self.refusal} for name in NAMES}
+        elif self.look.reaches("versions"):
+            with ThreadPoolExecutor(_AT_A_TIME) as pool:
+                self._questions(seen, pool)
+                if inject and seen is verified and seen.verdict == "done":
+                    self._second_handshake()
+        self.tls["name"] = _name(self.chains.first(), self.target.sni or self.target.name)
 
-    def _handshake(self, context: ssl.SSLContext) -> Handshake | None:
+    def _second_handshake(self) -> None:
+        """With words in the clear behind STARTTLS; of a server with two certificates it is the other one that is judged."""
+        other = self.chains.unjudged()
+        context = self.contexts.of(other) if other else self.contexts.verifying
+        try:
+            outcome = self._handshake(context, inject=True)
+            if outcome and other:
+                self.chains.served(outcome.certificates, _trust(outcome), other)
+                if outcome.untrusted:
+                    self._handshake(self.contexts.permissive, inject=True)
+        except PostfixTlsError as error:
+            self.session.note(error)
+
+    def _handshake(self, context, inject: bool = False) -> Handshake | None:
         """One connection up to EHLO after TLS; None where the server offers no STARTTLS."""
-        with self._connect() as connection:
+        session = self.session
+        with session.connection() as connection:
             dialogue = Dialogue(connection)
-            self.refusal = self._until_tls(dialogue)
-            if self.smtp["starttls"] is False:
+            refusal = session.until_tls(dialogue, inject)
+            if session.smtp["starttls"] is False:
                 return None
-            if self.refusal:
-                return Handshake("refused", self.refusal)
+            if refusal:
+                if inject:
+                    session.smtp["injected"] = False
+                else:
+                    self.refusal = refusal
+                return Handshake("refused", refusal)
             outcome = shake(connection, context, self.target.sni)
             if outcome.verdict == "done":
-                try:
-                    if self.target.protocol == "smtps":
-                        self._greeting(dialogue)
-                    self._keep("ehlo_after_tls", self._ehlo(dialogue))
-                    dialogue.leave()
-                except PostfixTlsError as error:
-                    self._note(error)
+                session.within_tls(dialogue, inject)
+            elif inject and self.target.protocol != "smtps" and not outcome.untrusted and connection.deadline.left():
+                session.smtp["injected"] = False  # the server took the words for a broken ClientHello, or left
             return outcome
 
-    def _version(self, version: str, seen: Handshake) -> dict:
-        if version == seen.version:
-            return {"verdict": "accepted", "reason": "the handshake was done with it"}
-        if self.refusal:
-            return {"verdict": "refused", "reason": self.refusal}
-        if self.ended:
-            return {"verdict": "unknown", "reason": "not asked, because %s" % self.error}
+    def _questions(self, seen: Handshake, pool: ThreadPoolExecutor) -> None:
+        tls, standard = self.tls, self.look.reaches("standard")
+        by_key = {
+            "ECDSA": Offer("TLSv1.2", suites.signed("ECDSA"), compression=True),
+            "RSA": Offer("TLSv1.2", suites.signed("RSA"), compression=True),
+        }
+        offers = {name: Offer(name) for name in NAMES if name != seen.version}
+        if standard:
+            offers.pop("TLSv1.2", None)
+            offers.update(by_key)
+            hybrid = (groups.named(_HYBRID).code,)
+            # Where TLS 1.3 was not agreed on, the same connection has to tell whether it is accepted at all.
+            rest = () if seen.version == "TLSv1.3" else tuple(group.code for group in groups.GROUPS if group.code not in hybrid)
+            offers["TLSv1.3"] = Offer("TLSv1.3", groups=hybrid + rest)
+        answers = dict(zip(offers, pool.map(lambda offer: self._ask(offer, standard), offers.values())))
+        if standard:
+            tls["groups"][_HYBRID] = _chose_group(answers["TLSv1.3"], hybrid)
+            answers["TLSv1.2"] = _either(answers["ECDSA"], answers["RSA"])
+            if answers["TLSv1.2"].verdict == "refused" and seen.version != "TLSv1.2":
+                answers["TLSv1.2"] = self._ask(Offer("TLSv1.2"), True)  # with a suite of neither kind: anonymous, DSS
+        for name in NAMES:
+            done = name == seen.version
+            tls["versions"][name] = {"verdict": "accepted", "reason": "the handshake was done with it"} if done else answers[name].told()
+        if standard:
+            for algorithm in by_key:
+                self._keep_flight(algorithm, answers[algorithm])
+            self._classic(answers, pool)
+        if self.look.reaches("full"):
+            enumeration.enumerate_into(tls, lambda offer: self._ask(offer, True), pool)
+
+    def _classic(self, answers: dict, pool: ThreadPoolExecutor) -> None:
+        """What can be asked of versions before TLS 1.3 only, with the newest one that is accepted."""
+        tls = self.tls
+        accepted = [name for name in _CLASSIC if tls["versions"][name]["verdict"] == "accepted"]
+        unclear = [name for name in _CLASSIC if tls["versions"][name]["verdict"] == "unknown"]
+        offers: dict = {}
+        if accepted:
+            version = accepted[-1]
+            offers = {name: Offer(version, suites.ordered(codes)) for name, codes in self.look.sets.items()}
+            if version == "TLSv1.2":
+                signed = suites.signed("ECDSA", ephemeral=True) + suites.signed("RSA", ephemeral=True)
+                offers["signatures"] = Offer(version, signed, signatures=signatures.with_hashes(*self.look.hashes))
+            known = next((answers[name].flight for name in ("RSA", "ECDSA") if answers[name].verdict == "accepted"), None)
+            if known:
+                listed = suites.signed("RSA" if answers["RSA"].verdict == "accepted" else "ECDSA")
+                offers["order"] = Offer(version, tuple(reversed(listed)))
+        others = tuple(groups.named(name).code for name in sorted(self.look.groups))
+        if others:
+            newest = "TLSv1.3" if tls["versions"]["TLSv1.3"]["verdict"] == "accepted" else (accepted or [None])[-1]
+            if newest:
+                ephemeral = tuple(suite.code for suite in suites.SUITES if suite.exchange == "ECDHE")
+                offers["groups"] = Offer(newest, None if newest == "TLSv1.3" else ephemeral, groups=others)
+        seen = dict(zip(offers, pool.map(lambda offer: self._ask(offer, True), offers.values())))
+        nothing = Answer("unknown", "not asked, because no version before TLSv1.3 was clearly refused or accepted") if unclear else (
+            Answer("refused", "no version before TLSv1.3 is accepted"))
+        for name in self.look.sets:
+            tls["suites"][name] = _chose_suite(seen.get(name, nothing))
+        tls["dh_bits"] = _dh_bits(seen.get("dhe"))
+        tls["signatures"]["weak"] = _chose_signature(seen.get("signatures", nothing), self.look.hashes)
+        tls["order"] = _order(seen.get("order"), answers)
+        if "groups" in seen:
+            tls["groups"]["other"] = _chose_group(seen["groups"], others)
+
+    def _keep_flight(self, algorithm: str, answer: Answer) -> None:
+        flight = answer.flight
+        if answer.verdict != "accepted":
+            return
+        self.chains.served(list(flight.certificates), None, algorithm)
+        extensions, tls = flight.hello.extensions, self.tls
+        tls["compression"] = bool(flight.hello.compression)
+        tls["extended_master_secret"] = _EXTENDED_MASTER_SECRET in extensions
+        tls["secure_renegotiation"] = _RENEGOTIATION_INFO in extensions
+
+    def _ask(self, offer: Offer, whole: bool) -> Answer:
+        session = self.session
         try:
-            with self._connect() as connection:
-                refusal = self._until_tls(Dialogue(connection))
+            with session.connection() as connection:
+                refusal = session.until_tls(Dialogue(connection))
                 if refusal:
                     # Whoever starts TLS too often hears this (smtpd_client_new_tls_session_rate_limit), whatever the version.
-                    return {"verdict": "unknown", "reason": refusal}
-                return acceptance.ask(connection, version, self.target.sni)
+                    return Answer("unknown", refusal)
+                answer = ask(connection, offer, self.target.sni, whole)
         except PostfixTlsError as error:
-            self._note(error)
-            return {"verdict": "unknown", "reason": error.reason}
-
-    def _connect(self) -> Connection:
-        connection, self.address = connect(
-            self.address or self.target.host, self.target.port, self.deadline, self.look.source_address,
-        )
-        return connection
-
-    def _until_tls(self, dialogue: Dialogue) -> str | None:
-        """Until the server expects a ClientHello; else what it said instead."""
-        if self.target.protocol == "smtps":
-            self.reachable = True
-            return None
-        self._greeting(dialogue)
-        capabilities = self._ehlo(dialogue)
-        self._keep("ehlo", capabilities)
-        self.reachable = True
-        offered = "STARTTLS" in keywords(capabilities)
-        self._keep("starttls", offered)
-        if not offered:
-            dialogue.leave()
-            return "STARTTLS is not offered"
-        reply = dialogue.command("STARTTLS")
-        self._keep("starttls_reply", str(reply))
-        if reply.code != 220:
-            dialogue.leave()
-            return str(reply)
-        self._keep("after_starttls", dialogue.discard() or None)
-        return None
-
-    def _greeting(self, dialogue: Dialogue) -> None:
-        banner = dialogue.banner()
-        self._keep("banner", str(banner))
-        if banner.code != 220:
-            dialogue.leave()
-            raise failure(dialogue.connection.where, "the server turned us away: %s" % str(banner))
-
-    def _ehlo(self, dialogue: Dialogue) -> list:
-        reply = dialogue.command("EHLO %s" % self.look.ehlo_name)
-        if reply.code != 250:
-            dialogue.leave()
-            raise failure(dialogue.connection.where, "the server refused EHLO: %s" % str(reply))
-        return list(reply.lines[1:])
-
-    def _keep(self, key: str, value: object) -> None:
-        """The first connection tells; the later ones repeat it."""
-        if self.smtp[key] is None:
-            self.smtp[key] = value
-
-    def _note(self, error: PostfixTlsError) -> None:
-        self.error = self.error or error.reason
-        self.ended = self.ended or bool(error.details.get("session_ended"))
+            session.note(error)
+            return Answer("unknown", error.reason)
+        if answer.flight and answer.flight.certificates:
+            self.chains.again(answer.flight.certificates[0])
+        return answer
 
 
-def _tls(verified: Handshake, seen: Handshake) -> dict:
-    """verified: the handshake that judged the chain. seen: the one that the other facts are from, often the same."""
-    trust = {"done": "pass"}.get(verified.verdict, "fail" if verified.untrusted else "unknown")
+def _vantage(source: str | None, address: str | None) -> dict:
+    """own: a look at the machine itself, from which some protections can't be seen."""
+    return {"source": source, "own": None if source is None else source == address}
+
+
+def _tls(verified: Handshake) -> dict:
+    """All keys of RV(results[].tls), with what the handshake that judged the chain says."""
     return {
-        "handshake": seen.verdict,
-        "reason": seen.reason or None,
-        "version": seen.version,
-        "cipher": seen.cipher,
-        "versions": {},
-        "trust": {"verdict": trust, "reason": verified.untrusted or verified.reason or "the chain ends at a trusted CA"},
+        "handshake": None, "reason": None, "version": None, "cipher": None,
+        "versions": {}, "suites": {}, "order": None, "groups": {}, "dh_bits": None, "signatures": {},
+        "compression": None, "extended_master_secret": None, "secure_renegotiation": None, "accepted": None,
+        "trust": _trust(verified),
         "name": {"verdict": "unknown", "reason": "no certificate was seen"},
     }
 
 
-def _name(certificates: list, wanted: str) -> dict:
-    made_out_to = certificates[0]["names"] if certificates else None
+def _trust(verified: Handshake) -> dict:
+    verdict = {"done": "pass"}.get(verified.verdict, "fail" if verified.untrusted else "unknown")
+    return {"verdict": verdict, "reason": verified.untrusted or verified.reason or "the chain ends at a trusted CA"}
+
+
+def _name(leaf: list, wanted: str) -> dict:
+    made_out_to = leaf[0]["names"] if leaf else None
     if made_out_to is None:
-        return {"verdict": "unknown", "reason": "the certificate's names could not be read" if certificates else "no certificate was seen"}
+        return {"verdict": "unknown", "reason": "the certificate's names could not be read" if leaf else "no certificate was seen"}
     shown = ", ".join(made_out_to[:10]) or "no name at all"
     return {
         "verdict": "pass" if names.covers(made_out_to, wanted) else "fail",
         "reason": "the certificate is made out to %s" % shown,
     }
+
+
+def _either(*answers: Answer) -> Answer:
+    """Accepted where one is, refused only where all are."""
+    rank = ("accepted", "unknown", "refused")
+    return min(answers, key=lambda answer: rank.index(answer.verdict))
+
+
+def _chose_suite(answer: Answer) -> dict:
+    if answer.verdict == "accepted":
+        return {"verdict": "accepted", "reason": suites.name(answer.flight.hello.suite)}
+    return answer.told()
+
+
+def _chose_group(answer: Answer, offered: tuple) -> dict:
+    if answer.verdict != "accepted":
+        return answer.told()
+    exchange = answer.flight.key_exchange
+    chosen = answer.flight.hello.group or (exchange.group if exchange else None)
+    known = groups.BY_CODE.get(chosen)
+    return {"verdict": "accepted" if chosen in offered else "refused", "reason": known.name if known else "a suite without a group"}
+
+
+def _chose_signature(answer: Answer, hashes: frozenset) -> dict:
+    """A server may ignore what it was offered and sign as it always does: that is a refusal, too."""
+    if answer.verdict != "accepted":
+        return answer.told()
+    exchange = answer.flight.key_exchange
+    scheme = signatures.BY_CODE.get(exchange.signature) if exchange else None
+    if scheme is None:
+        return {"verdict": "unknown", "reason": "the ServerKeyExchange could not be read"}
+    return {"verdict": "accepted" if scheme.hash in hashes else "refused", "reason": scheme.name}
+
+
+def _dh_bits(answer: Answer | None) -> int | None:
+    return answer.flight.key_exchange.dh_bits if answer and answer.verdict == "accepted" and answer.flight.key_exchange else None
+
+
+def _order(reverse: Answer | None, answers: dict) -> dict | None:
+    """Whose order counts: a server that takes the same suite from the front and from the back of a list has its own."""
+    if reverse is None or reverse.verdict != "accepted":
+        return None
+    flight = next(answers[name].flight for name in ("RSA", "ECDSA") if answers[name].verdict == "accepted")
+    first, second = flight.hello.suite, reverse.flight.hello.suite
+    chosen = "the server's" if first == second else "the client's"
+    return {"verdict": chosen.split("'")[0][4:], "reason": "%s, then %s" % (suites.name(first), suites.name(second))}

@@ -1,24 +1,30 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # This file is private to the collection: it may change in any release.
-"""What a server answers to a ClientHello, read from its bytes: ServerHello, HelloRetryRequest or alert.
+"""What a server answers to a ClientHello, read from its bytes: an alert, or its flight.
 
-Source: RFC 5246 sections 6.2.1, 7.2 and 7.4.1.3; RFC 8446 sections 4.1.3, 4.1.4 and 6.
+Up to TLS 1.2 the flight is in the clear: ServerHello, Certificate, ServerKeyExchange, ServerHelloDone. Of TLS 1.3 only the
+ServerHello or HelloRetryRequest is. Source: RFC 5246 sections 6.2.1, 7.2 and 7.4; RFC 8422 section 5.4; RFC 8446 sections 4.1.3,
+4.1.4, 4.2.8 and 6.
 """
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import NamedTuple, Optional, Union
 
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._error import PostfixTlsError
 
 _ALERT, _HANDSHAKE = 21, 22
-_SERVER_HELLO = 2
+_SERVER_HELLO, _CERTIFICATE, _SERVER_KEY_EXCHANGE, _SERVER_HELLO_DONE = 2, 11, 12, 14
 _LONGEST_RECORD = 2 ** 14  # RFC 5246 section 6.2.1, for plaintext
-# A ServerHello takes a hundred bytes of one record. These bounds keep a server that dribbles from costing us more than time.
-_LONGEST_HELLO = 2 ** 12
-_MOST_RECORDS = 16
-_SUPPORTED_VERSIONS = 43
+# These bounds keep a server that dribbles from costing more than time: a ServerHello takes a hundred bytes of one record, and the
+# longest chains in the wild a tenth of the second one.
+_LONGEST_HELLO, _LONGEST_MESSAGE = 2 ** 12, 2 ** 17
+_MOST_RECORDS = 64
+_SUPPORTED_VERSIONS, _KEY_SHARE = 43, 51
+_TLS12, _TLS13 = 0x0303, 0x0304
 _WARNING, _UNRECOGNIZED_NAME = 1, 112
 _RETRY_RANDOM = bytes.fromhex("cf21ad74e59a6111be1d8c021e65b891c2a211167abb8c5e079e09e2c8a8339c")
+_DOWNGRADED = (b"DOWNGRD\x00", b"DOWNGRD\x01")  # the end of the random of a server that speaks something newer
 
 #: Descriptions of IANA's registry of alerts that a server may send instead of a ServerHello.
 ALERTS = {
@@ -37,11 +43,122 @@ class Alert(NamedTuple):
 
 
 class ServerHello(NamedTuple):
-    """version: on the wire, of TLS 1.3 as its extension says. suite: IANA's number. retry: it was a HelloRetryRequest."""
+    """version: on the wire, of TLS 1.3 as its extension says. suite, group, extensions: IANA's numbers. retry: a HelloRetryRequest.
+
+    group: that of TLS 1.3's key share, None before. downgraded: the server says that it speaks something newer than this.
+    """
 
     version: int
     suite: int
     retry: bool
+    compression: int = 0
+    extensions: frozenset = frozenset()
+    group: Optional[int] = None
+    downgraded: bool = False
+
+
+class KeyExchange(NamedTuple):
+    """group: IANA's number of the curve; or dh_bits: size of the prime. signature: IANA's number of the scheme, TLS 1.2 only."""
+
+    group: Optional[int] = None
+    dh_bits: Optional[int] = None
+    signature: Optional[int] = None
+
+
+@dataclass
+class ServerFlight:
+    """Grows by feed. certificates: DER as sent, leaf first. done: nothing more comes in the clear.
+
+    How a ServerKeyExchange is to be read depends on the suite; dhe: numbers of those that exchange keys over a prime.
+    """
+
+    dhe: frozenset = frozenset()
+    alert: Optional[Alert] = None
+    hello: Optional[ServerHello] = None
+    certificates: tuple = ()
+    key_exchange: Optional[KeyExchange] = None
+    done: bool = False
+    _header: bytes = b""
+    _left: int = 0  # bytes of the current record that are still to come
+    _kind: int = 0
+    _records: int = 0
+    _pending: bytearray = field(default_factory=bytearray)  # of the current alert, or of handshake messages
+
+    @property
+    def answer(self) -> Optional[Union[ServerHello, Alert]]:
+        """What decides: the first of both; None while neither is complete."""
+        return self.hello or self.alert
+
+    def feed(self, data: bytes) -> None:
+        """Takes what came next. Raises PostfixTlsError for bytes that can't become a flight."""
+        while data and not (self.done or self.alert):
+            if not self._left:
+                wanted = 5 - len(self._header)
+                self._header, data = self._header + data[:wanted], data[wanted:]
+                self._begin_record()
+            taken, data = data[:self._left], data[self._left:]
+            self._left -= len(taken)
+            self._pending += taken
+            if self._kind == _HANDSHAKE:
+                self._take_messages()
+            elif self._kind == _ALERT and not self._left and self._header == b"":
+                self._take_alert()
+
+    def _begin_record(self) -> None:
+        header = self._header
+        self._kind = header[0]
+        if self._kind not in (_ALERT, _HANDSHAKE) or len(header) > 1 and header[1] != 3 or self._kind == _ALERT and self._pending:
+            raise self._malformed()
+        if len(header) < 5:
+            return
+        self._header = b""
+        self._left = int.from_bytes(header[3:], "big")
+        self._records += 1
+        if not 0 < self._left <= _LONGEST_RECORD:
+            raise self._malformed()
+        if self._records > _MOST_RECORDS:
+            raise malformed("it takes more than %d records" % _MOST_RECORDS)
+
+    def _take_alert(self) -> None:
+        if len(self._pending) < 2:
+            raise self._malformed()
+        level, description = self._pending[:2]
+        self._pending.clear()
+        if (level, description) != (_WARNING, _UNRECOGNIZED_NAME):
+            self.alert = Alert(description)
+            self.done = self.hello is not None
+
+    def _take_messages(self) -> None:
+        # A record that also holds the certificates may still be on its way when its ServerHello is complete.
+        while len(self._pending) >= 4 and not self.done:
+            kind, length = self._pending[0], int.from_bytes(self._pending[1:4], "big")
+            if self.hello is None and (kind != _SERVER_HELLO or length > _LONGEST_HELLO):
+                raise malformed("that is no ServerHello")
+            if length > _LONGEST_MESSAGE:
+                raise malformed("a message of %d bytes" % length)
+            if len(self._pending) < 4 + length:
+                return
+            body = bytes(self._pending[4:4 + length])
+            del self._pending[:4 + length]
+            try:
+                self._take(kind, _Reader(body))
+            except _Cut:
+                what = {_SERVER_HELLO: "ServerHello", _CERTIFICATE: "Certificate", _SERVER_KEY_EXCHANGE: "ServerKeyExchange"}
+                raise malformed("the %s is shorter than it says" % what[kind]) from None
+
+    def _take(self, kind: int, body: _Reader) -> None:
+        if kind == _SERVER_HELLO:
+            self.hello = _server_hello(body)
+            self.done = self.hello.version >= _TLS13
+        elif kind == _CERTIFICATE:
+            self.certificates = _certificates(body)
+        elif kind == _SERVER_KEY_EXCHANGE:
+            self.key_exchange = _key_exchange(body, self.hello, self.hello.suite in self.dhe)
+        elif kind == _SERVER_HELLO_DONE:
+            self.done = True
+
+    def _malformed(self) -> PostfixTlsError:
+        return malformed("that is no TLS record of a ServerHello or an alert")
 
 
 class _Cut(Exception):
@@ -53,14 +170,14 @@ class _Reader:
         self.data = data
         self.at = 0
 
+    def __bool__(self) -> bool:
+        return self.at < len(self.data)
+
     def take(self, count: int) -> bytes:
-        if count < 0 or self.at + count > len(self.data):
+        if self.at + count > len(self.data):
             raise _Cut()
         self.at += count
         return self.data[self.at - count:self.at]
-
-    def rest(self) -> bytes:
-        return self.data[self.at:]
 
     def number(self, width: int) -> int:
         return int.from_bytes(self.take(width), "big")
@@ -69,60 +186,42 @@ class _Reader:
         return self.take(self.number(width))
 
 
-def parse(data: bytes) -> Optional[Union[ServerHello, Alert]]:
-    """The first message of all that was received so far; None while it is not complete.
-
-    Raises PostfixTlsError for bytes that can't become one.
-    """
-    reader, handshake = _Reader(data), b""
-    for _record in range(_MOST_RECORDS):
-        try:
-            kind, major, _minor, length = reader.number(1), reader.number(1), reader.number(1), reader.number(2)
-            if kind not in (_ALERT, _HANDSHAKE) or major != 3 or not 0 < length <= _LONGEST_RECORD:
-                raise malformed("that is no TLS record of a ServerHello or an alert")
-            if kind == _ALERT:
-                level, description = reader.number(1), reader.number(1)
-                reader.take(length - 2)
-                if (level, description) != (_WARNING, _UNRECOGNIZED_NAME):
-                    return Alert(description)
-                continue
-            # A record that also holds the certificates may still be on its way when its ServerHello is complete.
-            content = reader.rest()[:length]
-            handshake += content
-            hello = _server_hello(handshake)
-            if hello:
-                return hello
-            reader.take(length)
-        except _Cut:
-            return None
-    raise malformed("a ServerHello does not take more than %d records" % _MOST_RECORDS)
-
-
-def _server_hello(handshake: bytes) -> Optional[ServerHello]:
-    if len(handshake) < 4:
-        return None
-    length = int.from_bytes(handshake[1:4], "big")
-    if handshake[0] != _SERVER_HELLO or length > _LONGEST_HELLO:
-        raise malformed("that is no ServerHello")
-    if len(handshake) < 4 + length:
-        return None
-    try:
-        return _hello_body(_Reader(handshake[4:4 + length]))
-    except _Cut:
-        raise malformed("the ServerHello is shorter than it says") from None
-
-
-def _hello_body(reader: _Reader) -> ServerHello:
-    version, random = reader.number(2), reader.take(32)
-    reader.vector(1)  # session id
-    suite = reader.number(2)
-    reader.number(1)  # compression
-    extensions = _Reader(reader.vector(2) if reader.rest() else b"")
-    while extensions.rest():
-        number, content = extensions.number(2), extensions.vector(2)
+def _server_hello(body: _Reader) -> ServerHello:
+    version, random = body.number(2), body.take(32)
+    body.vector(1)  # session id
+    suite, compression, group = body.number(2), body.number(1), None
+    numbers = set()
+    extensions = _Reader(body.vector(2) if body else b"")
+    while extensions:
+        number, content = extensions.number(2), _Reader(extensions.vector(2))
+        numbers.add(number)
         if number == _SUPPORTED_VERSIONS:
-            version = _Reader(content).number(2)
-    return ServerHello(version, suite, random == _RETRY_RANDOM)
+            version = content.number(2)
+        elif number == _KEY_SHARE:
+            group = content.number(2)
+    return ServerHello(version, suite, random == _RETRY_RANDOM, compression, frozenset(numbers), group, random[-8:] in _DOWNGRADED)
+
+
+def _certificates(body: _Reader) -> tuple:
+    listed, found = _Reader(body.vector(3)), []
+    while listed:
+        found.append(listed.vector(3))
+    return tuple(found)
+
+
+def _key_exchange(body: _Reader, hello: ServerHello, dhe: bool) -> KeyExchange:
+    group = dh_bits = None
+    if dhe:
+        dh_bits = int.from_bytes(body.vector(2), "big").bit_length()
+        body.vector(2)  # generator
+        body.vector(2)  # the server's public value
+    elif body.number(1) == 3:  # named_curve
+        group = body.number(2)
+        body.vector(1)
+    else:
+        return KeyExchange()
+    signed = bool(body)  # an anonymous server signs nothing
+    return KeyExchange(group, dh_bits, body.number(2) if signed and hello.version == _TLS12 else None)
 
 
 def malformed(reason: str) -> PostfixTlsError:

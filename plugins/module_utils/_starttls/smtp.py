@@ -40,10 +40,17 @@ class Dialogue:
         """The whole greeting: postscreen sends its first line at once and the last one after C(postscreen_greet_wait)."""
         return self._reply("sending its banner")
 
-    def command(self, line: str) -> Reply:
+    def command(self, line: str, behind: bytes = b"") -> Reply:
+        """The reply to one command. behind: bytes to send in the same packet, whatever the server makes of them."""
         verb = line.partition(" ")[0]
-        self.connection.send(line.encode("ascii") + b"\r\n", "taking %s" % verb)
+        self.connection.send(line.encode("ascii") + b"\r\n" + behind, "taking %s" % verb)
         return self._reply("replying to %s" % verb)
+
+    def patiently(self, seconds: float) -> Reply | None:
+        """A reply that may or may not come; None where nothing came for so long."""
+        if b"\n" not in self._unread and not self.connection.readable(seconds):
+            return None
+        return self._reply("replying")
 
     def leave(self) -> None:
         """Says QUIT and waits for nothing: nobody has to learn that a goodbye failed."""

@@ -6,14 +6,16 @@ Fail is what the server showed; where it never came so far, the verdict is unkno
 """
 from __future__ import annotations
 
+import re
 import time
 from typing import TYPE_CHECKING, Callable, NamedTuple
 
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls import names
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.smtp import keywords
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._tls.versions import NAMES, below
 
 if TYPE_CHECKING:
-    from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.checks import Expectation
+    from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.expectation import Expectation
 
 
 class Seen(NamedTuple):
@@ -30,9 +32,12 @@ def reachable(facts: dict, _expectation: Expectation) -> Seen:
 
 
 def starttls_offered(facts: dict, _expectation: Expectation) -> Seen:
-    offered = facts["smtp"]["starttls"]
+    offered, capabilities = facts["smtp"]["starttls"], facts["smtp"]["ehlo"]
     if offered is None:
         return _unseen(facts)
+    masked = [line for line in capabilities if re.match(r"X{5,}", line)]
+    if masked and not offered:
+        return Seen("fail", "EHLO offers %s where STARTTLS would stand: a device on the way overwrites it" % masked[0])
     return Seen("pass" if offered else "fail", "EHLO offers STARTTLS" if offered else "EHLO offers no STARTTLS")
 
 
@@ -50,17 +55,38 @@ def handshake(facts: dict, _expectation: Expectation) -> Seen:
     return Seen("fail" if tls["handshake"] == "refused" else "unknown", tls["reason"])
 
 
-def verdict_on(key: str) -> Callable:
-    """A check whose verdict the handshake brought along: trust or name."""
-    def look(facts: dict, _expectation: Expectation) -> Seen:
-        return Seen(facts["tls"][key]["verdict"], facts["tls"][key]["reason"]) if facts["tls"] else _unseen(facts)
-    return look
+def trust(facts: dict, _expectation: Expectation) -> Seen:
+    if not facts["tls"]:
+        return _unseen(facts)
+    return _of_chains(facts, facts["tls"]["trust"], lambda chain: chain["trust"])
+
+
+def name(facts: dict, _expectation: Expectation) -> Seen:
+    if not facts["tls"]:
+        return _unseen(facts)
+    wanted = facts["target"]["server_name"]
+
+    def verdict(chain: dict) -> dict:
+        made_out_to = chain["certificates"][0]["names"]
+        covered = None if made_out_to is None else names.covers(made_out_to, _ascii(wanted))
+        reason = "it is made out to %s" % (", ".join(made_out_to or ()) or "no name")
+        return {"verdict": {True: "pass", False: "fail", None: "unknown"}[covered], "reason": reason}
+
+    return _of_chains(facts, facts["tls"]["name"], verdict)
+
+
+def chain_order(facts: dict, _expectation: Expectation) -> Seen:
+    if not facts["chains"]:
+        return _unseen(facts)
+    for chain in facts["chains"]:
+        subjects = "; ".join(str(certificate["subject"]) for certificate in chain["certificates"])
+        if chain["ordered"] is not True:
+            return Seen("fail" if chain["ordered"] is False else "unknown", "%s chain as sent: %s" % (chain["algorithm"], subjects))
+    return Seen("pass", "%s as sent" % " and ".join(str(chain["algorithm"]) for chain in facts["chains"]))
 
 
 def validity(facts: dict, expectation: Expectation) -> Seen:
-    leaf, rest = facts["certificates"][:1], facts["certificates"][1:]
-    # A root in the chain is the peer's own business: it is compared with the peer's copy, not by its dates.
-    judged = leaf + [certificate for certificate in rest if not certificate["self_signed"]]
+    judged = _without_roots(facts)
     if not judged:
         return _unseen(facts)
     if any(certificate["days_left"] is None or certificate["not_before"] is None for certificate in judged):
@@ -87,18 +113,105 @@ def versions(facts: dict, expectation: Expectation) -> Seen:
         return Seen("fail", "accepted: %s" % ", ".join(accepted))
     if unclear:
         return Seen("unknown", "not clearly refused: %s" % ", ".join(unclear))
-    if not accepted:
-        rest = ["%s %s (%s)" % (name, answer["verdict"], answer["reason"]) for name, answer in answers.items() if name not in too_old]
-        refused = all(answers[name]["verdict"] == "refused" for name in NAMES)
-        return Seen("fail" if refused else "unknown", "none accepted: %s" % ", ".join(rest))
+    wanting = [version for version in expectation.accepts or NAMES if version not in accepted]
+    if wanting and (expectation.accepts or not accepted):
+        told = ["%s %s (%s)" % (version, answers[version]["verdict"], answers[version]["reason"]) for version in wanting if version not in too_old]
+        refused = all(answers[version]["verdict"] == "refused" for version in wanting)
+        return Seen("fail" if refused else "unknown", "not accepted: %s" % ", ".join(told))
     return Seen("pass", "accepted: %s" % ", ".join(accepted))
 
 
 def deployed(facts: dict, expectation: Expectation) -> Seen:
-    if not facts["certificates"]:
+    if not facts["chains"]:
         return _unseen(facts)
-    served = facts["certificates"][0]["sha256"]
-    return Seen("pass" if served in expectation.deployed else "fail", "served leaf %s" % served)
+    served = {chain["certificates"][0]["sha256"]: chain for chain in facts["chains"]}
+    times = ", ".join("%s (%s, %d times)" % (leaf, chain["algorithm"], chain["connections"]) for leaf, chain in served.items())
+    whole = {tuple(certificate["sha256"] for certificate in chain["certificates"]) for chain in facts["chains"]}
+    if set(served) - set(expectation.deployed):
+        return Seen("fail", "served leaf %s" % times)
+    missing = set(expectation.deployed) - set(served)
+    if missing and facts["tls"]["suites"]:  # RSA and ECDSA were both asked for
+        return Seen("fail", "served leaf %s; not served %s" % (times, ", ".join(sorted(missing))))
+    if expectation.chains and not whole <= set(expectation.chains) and not any(len(chain) == 1 for chain in whole):
+        return Seen("fail", "the leaf is the deployed one, what follows it is not: %s" % times)
+    return Seen("pass", "served leaf %s" % times)
+
+
+def suites(facts: dict, _expectation: Expectation) -> Seen:
+    return _refused(facts, "suites", "forbidden", "%s is accepted")
+
+
+def groups(facts: dict, _expectation: Expectation) -> Seen:
+    return _refused(facts, "groups", "other", "%s is accepted")
+
+
+def signatures(facts: dict, _expectation: Expectation) -> Seen:
+    return _refused(facts, "signatures", "weak", "%s is used")
+
+
+def server_order(facts: dict, _expectation: Expectation) -> Seen:
+    order = (facts["tls"] or {}).get("order")
+    if (facts["tls"] or {}).get("suites", {}).get("phase_out", {}).get("verdict") == "refused":
+        return Seen("pass", "none is accepted that should rank below others")
+    if facts["tls"] and not _accepted_before_13(facts):
+        return Seen("pass", "no version before TLSv1.3 is accepted")
+    if not order:
+        return _unseen(facts)
+    return Seen("pass" if order["verdict"] == "server" else "fail", "the %s's order counts: %s" % (order["verdict"], order["reason"]))
+
+
+def dh_size(facts: dict, expectation: Expectation) -> Seen:
+    answer = (facts["tls"] or {}).get("suites", {}).get("dhe")
+    if not answer or answer["verdict"] == "unknown":
+        return Seen("unknown", answer["reason"]) if answer else _unseen(facts)
+    bits = facts["tls"]["dh_bits"]
+    if answer["verdict"] == "refused":
+        return Seen("pass", "no suite with DHE: %s" % answer["reason"])
+    if bits is None:
+        return Seen("unknown", "the server's prime could not be read")
+    return Seen("pass" if bits >= expectation.dh_bits else "fail", "a prime of %d bits" % bits)
+
+
+def key(facts: dict, expectation: Expectation) -> Seen:
+    if not facts["chains"]:
+        return _unseen(facts)
+    shown = []
+    for leaf in (chain["certificates"][0] for chain in facts["chains"]):
+        kind, bits, curve = leaf["key_type"], leaf["key_bits"], leaf["curve"]
+        shown.append("%s, %s bits%s" % (kind, bits, " on %s" % curve if curve else ""))
+        if kind is None or bits is None:
+            return Seen("unknown", "the certificate's key could not be read")
+        curves = expectation.item("curves")
+        weak = not expectation.rsa_bits or bits < expectation.rsa_bits if kind == "RSA" else curves is not None and (curve or kind) not in curves
+        if weak or kind == "DSA":
+            return Seen("fail", shown[-1])
+    return Seen("pass", "; ".join(shown))
+
+
+def certificate_signature(facts: dict, expectation: Expectation) -> Seen:
+    judged = _without_roots(facts)
+    if not judged:
+        return _unseen(facts)
+    for certificate in judged:
+        if certificate["signature"] is None:
+            return Seen("unknown", "the certificate could not be read")
+        if certificate["signature_hash"] not in expectation.item("certificate_hashes"):
+            return Seen("fail", "%s is signed with %s" % (certificate["subject"], certificate["signature"]))
+    return Seen("pass", ", ".join(sorted({certificate["signature"] for certificate in judged})))
+
+
+def flag(item: str, good: bool) -> Callable:
+    """A check of something the server has or has not, up to TLS 1.2."""
+    def look(facts: dict, _expectation: Expectation) -> Seen:
+        if not facts["tls"]:
+            return _unseen(facts)
+        value = facts["tls"][item]
+        if not _accepted_before_13(facts):
+            return Seen("pass", "no version before TLSv1.3 is accepted")
+        if value is None:
+            return _unseen(facts) if facts["tls"]["reason"] else Seen("unknown", "no ServerHello before TLSv1.3 was seen")
+        return Seen("pass" if value is good else "fail", "%s: %s" % (item.replace("_", " "), "yes" if value else "no"))
+    return look
 
 
 def not_offered_again(facts: dict, _expectation: Expectation) -> Seen:
@@ -122,6 +235,64 @@ def response_injection(facts: dict, _expectation: Expectation) -> Seen:
         return _unseen(facts)
     extra = facts["smtp"]["after_starttls"]
     return Seen("fail" if extra else "pass", "%s, then %s" % (facts["smtp"]["starttls_reply"], extra or "nothing in the clear"))
+
+
+def command_injection(facts: dict, _expectation: Expectation) -> Seen:
+    obeyed = facts["smtp"]["injected"]
+    if obeyed is None:
+        return _unseen(facts)
+    return Seen("fail", "NOOP in the clear behind STARTTLS was obeyed within TLS") if obeyed else Seen("pass", "it is discarded or refused")
+
+
+def mail_before_tls(facts: dict, _expectation: Expectation) -> Seen:
+    reply = facts["smtp"]["mail_before_tls"]
+    return Seen("pass" if reply.startswith("530") else "fail", reply) if reply else _unseen(facts)
+
+
+def smuggling(facts: dict, _expectation: Expectation) -> Seen:
+    answers = facts["smtp"]["smuggling"]
+    if not answers:
+        return _unseen(facts)
+    taken = [end for end, answer in answers.items() if answer["verdict"] == "accepted"]
+    unclear = ["%s (%s)" % (end, answer["reason"]) for end, answer in answers.items() if answer["verdict"] == "unknown"]
+    # smtpd_forbid_bare_newline_exclusions is $mynetworks by default.
+    where = " (from the host itself, for which mynetworks may lift the protection)" if facts["vantage"]["own"] else ""
+    if taken:
+        return Seen("fail", "taken for the end of a message: %s%s" % (", ".join(taken), where))
+    return Seen("unknown", "not clear: %s" % ", ".join(unclear)) if unclear else Seen("pass", "nothing else ends a message")
+
+
+def _of_chains(facts: dict, first: dict, verdict: Callable) -> Seen:
+    """The worst verdict over all chains; first: of the one that the verified handshake brought."""
+    told = [("", first)] + [("%s chain: " % chain["algorithm"], verdict(chain)) for chain in facts["chains"][1:]]
+    worst = max(told, key=lambda entry: ("pass", "unknown", "fail").index(entry[1]["verdict"]))
+    return Seen(worst[1]["verdict"], worst[0] + worst[1]["reason"])
+
+
+def _refused(facts: dict, kind: str, name: str, accepted: str) -> Seen:
+    answer = (facts["tls"] or {}).get(kind, {}).get(name)
+    if not answer:
+        return _unseen(facts)
+    if answer["verdict"] == "accepted":
+        return Seen("fail", accepted % answer["reason"])
+    return Seen("pass" if answer["verdict"] == "refused" else "unknown", answer["reason"])
+
+
+def _without_roots(facts: dict) -> list:
+    """A root in the chain is the peer's own business: it is compared with the peer's copy, not by its dates or its signature."""
+    return [
+        certificate for chain in facts["chains"] for position, certificate in enumerate(chain["certificates"])
+        if not position or not certificate["self_signed"]
+    ]
+
+
+def _accepted_before_13(facts: dict) -> bool:
+    answers = facts["tls"]["versions"]
+    return not answers or any(answers[version]["verdict"] != "refused" for version in NAMES[:-1])
+
+
+def _ascii(wanted: str) -> str:
+    return wanted if names.packed_address(wanted) else names.ascii_name(wanted)
 
 
 def _unseen(facts: dict) -> Seen:

@@ -7,30 +7,46 @@ import copy
 import pytest
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._error import PostfixTlsError
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls import polling, report
-from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.checks import CHECK_NAMES, CHECKS, Expectation, judge
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.checks import CHECK_NAMES, CHECKS, judge
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.expectation import Expectation
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._tls.versions import NAMES
 
 DIGEST = "ab" * 32
+REFUSED = {"verdict": "refused", "reason": "alert handshake_failure"}
+ACCEPTED = {"verdict": "accepted", "reason": "TLS_RSA_WITH_NULL_MD5"}
+UNKNOWN = {"verdict": "unknown", "reason": "closed"}
+LEAF = {
+    "sha256": DIGEST, "subject": "CN=mx.example.org", "issuer": "CN=CA", "self_signed": False, "names": ["DNS:mx.example.org"],
+    "not_before": "2020-01-01T00:00:00Z", "not_after": "2099-01-01T00:00:00Z", "days_left": 30, "key_type": "EC", "key_bits": 256,
+    "curve": "prime256v1", "signature": "ecdsa-with-SHA256", "signature_hash": "SHA256",
+}
+ROOT = dict(LEAF, subject="CN=CA", sha256="ef" * 32, self_signed=True, days_left=2, signature="sha1WithRSAEncryption", signature_hash="SHA1")
+CHAIN = {"algorithm": "ECDSA", "connections": 5, "ordered": True, "trust": {"verdict": "pass", "reason": "trusted"}, "certificates": [LEAF, ROOT]}
 GOOD = {
-    "target": {"host": "mx.example.org", "port": 25, "protocol": "smtp", "server_name": "mx.example.org", "address": "192.0.2.1"},
+    "target": {"host": "mx.example.org", "port": 25, "protocol": "submission", "server_name": "mx.example.org", "address": "192.0.2.1"},
+    "vantage": {"source": "192.0.2.9", "own": False},
     "reachable": True,
     "error": None,
     "smtp": {
         "banner": "220 mx.example.org ESMTP", "ehlo": ["PIPELINING", "STARTTLS"], "starttls": True, "starttls_reply": "220 go",
-        "after_starttls": None, "ehlo_after_tls": ["PIPELINING", "AUTH PLAIN"],
+        "after_starttls": None, "ehlo_after_tls": ["PIPELINING", "AUTH PLAIN"], "mail_before_tls": "530 5.7.0 Must issue a STARTTLS command first",
+        "injected": False, "smuggling": {"LF.LF": REFUSED, "LF.CRLF": REFUSED},
     },
     "tls": {
         "handshake": "done", "reason": None, "version": "TLSv1.3", "cipher": "TLS_AES_256_GCM_SHA384",
         "versions": {name: {"verdict": "accepted" if name > "TLSv1.1" else "refused", "reason": "it said so"} for name in NAMES},
+        "suites": {"forbidden": REFUSED, "phase_out": ACCEPTED, "dhe": REFUSED}, "order": {"verdict": "server", "reason": "a, then a"},
+        "groups": {"X25519MLKEM768": REFUSED, "other": REFUSED}, "dh_bits": None, "signatures": {"weak": REFUSED},
+        "compression": False, "extended_master_secret": True, "secure_renegotiation": True, "accepted": None,
         "trust": {"verdict": "pass", "reason": "trusted"}, "name": {"verdict": "pass", "reason": "named"},
     },
-    "certificates": [{
-        "sha256": DIGEST, "subject": "CN=mx.example.org", "self_signed": False, "not_before": "2020-01-01T00:00:00Z",
-        "not_after": "2099-01-01T00:00:00Z", "days_left": 30,
-    }],
+    "certificates": [LEAF, ROOT],
+    "chains": [CHAIN],
 }
+SECOND = dict(CHAIN, algorithm="RSA", certificates=[dict(LEAF, sha256="cd" * 32, key_type="RSA", key_bits=2048, curve=None), ROOT])
+ALL = {"deployed": [DIGEST], "profile": "ncsc_2025", "smuggling": True}
 UNREACHABLE = dict(
-    GOOD, reachable=False, error="nothing listens there", tls=None, certificates=[], smtp=dict.fromkeys(GOOD["smtp"]),
+    GOOD, reachable=False, error="nothing listens there", tls=None, certificates=[], chains=[], smtp=dict.fromkeys(GOOD["smtp"]),
 )
 
 
@@ -56,6 +72,12 @@ def with_version(name: str, verdict: str) -> dict:
     return facts
 
 
+def with_leaf(**changes: object) -> dict:
+    return altered(chains__0__certificates=[dict(LEAF, **changes), ROOT])
+
+
+NONE_BEFORE_13 = {name: {"verdict": "accepted" if name == "TLSv1.3" else "refused", "reason": "it said so"} for name in NAMES}
+NCSC, BSI, MODERN = {"profile": "ncsc_2025"}, {"profile": "bsi_tr02102"}, {"profile": "modern"}
 BAD = [
     ("reachable", UNREACHABLE, {}, "fail"),
     ("starttls_offered", altered(smtp__starttls=False, tls=None), {}, "fail"),
@@ -63,27 +85,70 @@ BAD = [
     ("handshake", altered(tls__handshake="refused", tls__reason="454"), {}, "fail"),
     ("handshake", altered(tls__handshake="unknown", tls__reason="closed"), {}, "unknown"),
     ("trust", altered(tls__trust={"verdict": "fail", "reason": "self-signed"}), {}, "fail"),
+    ("trust", altered(chains=[CHAIN, dict(SECOND, trust={"verdict": "fail", "reason": "self-signed"})]), {}, "fail"),
+    ("trust", altered(chains=[CHAIN, dict(SECOND, trust=UNKNOWN)]), {}, "unknown"),
     ("name", altered(tls__name={"verdict": "fail", "reason": "other"}), {}, "fail"),
     ("name", altered(tls__name={"verdict": "unknown", "reason": "unread"}), {}, "unknown"),
+    ("name", altered(chains=[CHAIN, dict(SECOND, certificates=[dict(LEAF, names=["DNS:mx.example.net"])])]), {}, "fail"),
     ("validity", GOOD, {"min_days_left": 31}, "fail"),
-    ("validity", altered(certificates__0__days_left=-1), {}, "fail"),
-    ("validity", altered(certificates__0__not_before="2098-01-01T00:00:00Z"), {}, "fail"),
-    ("validity", altered(certificates__0__days_left=None), {}, "unknown"),
+    ("validity", with_leaf(days_left=-1), {}, "fail"),
+    ("validity", altered(chains=[CHAIN, dict(SECOND, certificates=[dict(LEAF, days_left=-1)])]), {}, "fail"),
+    ("validity", with_leaf(not_before="2098-01-01T00:00:00Z"), {}, "fail"),
+    ("validity", with_leaf(days_left=None), {}, "unknown"),
+    ("chain_order", altered(chains__0__ordered=False), {}, "fail"),
+    ("chain_order", altered(chains__0__ordered=None), {}, "unknown"),
     ("versions", with_version("TLSv1.1", "accepted"), {}, "fail"),
     ("versions", GOOD, {"floor": "TLSv1.3"}, "fail"),
     ("versions", with_version("SSLv3", "unknown"), {}, "unknown"),
     ("versions", altered(tls__versions={}), {}, "unknown"),
     ("versions", altered(tls__versions={name: {"verdict": "refused", "reason": "no"} for name in NAMES}), {}, "fail"),
+    ("versions", with_version("TLSv1.3", "refused"), {"accepts": ["TLSv1.3"]}, "fail"),
+    ("versions", with_version("TLSv1.3", "unknown"), {"accepts": ["TLSv1.3"]}, "unknown"),
+    ("versions", with_version("TLSv1.3", "refused"), {"profile": "interop"}, "fail"),
     ("deployed_chain", GOOD, {"deployed": ["cd" * 32]}, "fail"),
+    ("deployed_chain", GOOD, {"deployed": [DIGEST, "cd" * 32]}, "fail"),
+    ("deployed_chain", altered(chains=[CHAIN, SECOND]), {"deployed": [DIGEST]}, "fail"),
+    ("deployed_chain", GOOD, {"chains": ((DIGEST, "cd" * 32),)}, "fail"),
+    ("suites", altered(tls__suites__forbidden=ACCEPTED), NCSC, "fail"),
+    ("suites", altered(tls__suites__forbidden=UNKNOWN), NCSC, "unknown"),
+    ("server_order", altered(tls__order={"verdict": "client", "reason": "a, then b"}), NCSC, "fail"),
+    ("server_order", altered(tls__order={"verdict": "client", "reason": "a, then b"}), {"server_order": True}, "fail"),
+    ("server_order", altered(tls__order=None), NCSC, "unknown"),
+    ("groups", altered(tls__groups__other=dict(ACCEPTED, reason="ffdhe2048")), NCSC, "fail"),
+    ("groups", altered(tls__groups={}), NCSC, "unknown"),
+    ("dh_size", altered(tls__suites__dhe=ACCEPTED, tls__dh_bits=2048), NCSC, "fail"),
+    ("dh_size", altered(tls__suites__dhe=ACCEPTED, tls__dh_bits=2048), {"dh_bits": 2049}, "fail"),
+    ("dh_size", altered(tls__suites__dhe=ACCEPTED), NCSC, "unknown"),
+    ("dh_size", altered(tls__suites__dhe=UNKNOWN), NCSC, "unknown"),
+    ("signatures", altered(tls__signatures__weak=dict(ACCEPTED, reason="rsa_pkcs1_sha1")), NCSC, "fail"),
+    ("key", altered(chains=[CHAIN, SECOND]), BSI, "fail"),
+    ("key", altered(chains=[CHAIN, SECOND]), MODERN, "fail"),
+    ("key", altered(chains=[CHAIN, SECOND]), {"rsa_bits": 2049}, "fail"),
+    ("key", with_leaf(curve="secp256k1"), NCSC, "fail"),
+    ("key", with_leaf(curve=None, key_type="Ed25519"), BSI, "fail"),
+    ("key", with_leaf(key_type="DSA"), {"rsa_bits": 1024}, "fail"),
+    ("key", with_leaf(key_type=None), NCSC, "unknown"),
+    ("certificate_signature", with_leaf(signature="sha1WithRSAEncryption", signature_hash="SHA1"), NCSC, "fail"),
+    ("certificate_signature", with_leaf(signature=None), NCSC, "unknown"),
+    ("extended_master_secret", altered(tls__extended_master_secret=False), NCSC, "fail"),
+    ("extended_master_secret", altered(tls__extended_master_secret=None), NCSC, "unknown"),
+    ("secure_renegotiation", altered(tls__secure_renegotiation=False), NCSC, "fail"),
+    ("compression", altered(tls__compression=True), NCSC, "fail"),
     ("starttls_not_offered_again", altered(smtp__ehlo_after_tls=["STARTTLS"]), {}, "fail"),
     ("starttls_not_offered_again", altered(smtp__ehlo_after_tls=None), {}, "unknown"),
     ("auth_before_tls", altered(smtp__ehlo=["AUTH=LOGIN", "STARTTLS"]), {}, "fail"),
     ("response_injection", altered(smtp__after_starttls="250 injected"), {}, "fail"),
+    ("command_injection", altered(smtp__injected=True), {}, "fail"),
+    ("command_injection", altered(smtp__injected=None), {}, "unknown"),
+    ("mail_before_tls", altered(smtp__mail_before_tls="250 2.1.0 Ok"), {}, "fail"),
+    ("mail_before_tls", altered(smtp__mail_before_tls=None), {}, "unknown"),
+    ("smuggling", altered(smtp__smuggling={"LF.LF": REFUSED, "CR.CRLF": ACCEPTED}), {"smuggling": True}, "fail"),
+    ("smuggling", altered(smtp__smuggling={"LF.LF": REFUSED, "CR.CRLF": UNKNOWN}), {"smuggling": True}, "unknown"),
 ]
 
 
 def test_a_good_server_passes_every_check_there_is() -> None:
-    assert verdicts(GOOD, deployed=[DIGEST]) == dict.fromkeys(CHECK_NAMES, "pass")
+    assert verdicts(GOOD, **ALL) == dict.fromkeys(CHECK_NAMES, "pass")
 
 
 @pytest.mark.parametrize("check, facts, expected, verdict", BAD, ids=["%s-%s" % (row[0], row[3]) for row in BAD])
@@ -98,7 +163,7 @@ def test_each_check_has_been_seen_to_fail() -> None:
 
 
 def test_of_a_server_that_was_not_reached_nothing_passes() -> None:
-    seen = verdicts(UNREACHABLE, deployed=[DIGEST])
+    seen = verdicts(UNREACHABLE, **ALL)
     assert seen.pop("reachable") == "fail" and set(seen.values()) == {"unknown"} and len(seen) == len(CHECK_NAMES) - 1
 
 
@@ -119,10 +184,60 @@ def test_implicit_tls_is_not_asked_about_starttls() -> None:
     ({"checks": ["spelling"]}, "there is no such check. The checks are reachable,"),
     ({"checks": ["deployed_chain"]}, "nothing is expected there, so it could not fail"),
     ({"checks": ["trust"], "trust": False}, "nothing is expected there, so it could not fail"),
+    ({"checks": ["suites"]}, "nothing is expected there, so it could not fail"),
+    ({"checks": ["signatures"], "profile": "interop"}, "nothing is expected there, so it could not fail"),
+    ({"checks": ["smuggling"]}, "nothing is expected there, so it could not fail"),
+    ({"profile": "paranoid"}, "there is no such profile. The profiles are interop,"),
+    ({"accepts": ["TLSv2"]}, "that is no protocol version"),
 ])
 def test_an_expectation_that_could_not_fail_is_refused(expected: dict, told: str) -> None:
     with pytest.raises(PostfixTlsError, match=told):
-        Expectation(**expected)
+        judge(GOOD, Expectation(**expected))
+
+
+@pytest.mark.parametrize("check", ["suites", "signatures", "server_order", "extended_master_secret", "secure_renegotiation", "compression"])
+def test_of_a_server_with_tls_1_3_alone_nothing_older_is_held_against_it(check: str) -> None:
+    facts = altered(
+        tls__versions=NONE_BEFORE_13, tls__order=None, tls__compression=None, tls__extended_master_secret=None, tls__secure_renegotiation=None,
+    )
+    assert verdicts(facts, **NCSC)[check] == "pass"
+
+
+def test_the_client_s_order_is_good_where_nothing_is_accepted_that_should_come_last() -> None:
+    facts = altered(tls__suites__phase_out=REFUSED, tls__order={"verdict": "client", "reason": "a, then b"})
+    assert verdicts(facts, **NCSC)["server_order"] == "pass"
+
+
+def test_a_dh_prime_that_is_large_enough_passes_and_a_finding_names_the_profile_s_clause() -> None:
+    facts = altered(tls__suites__dhe=ACCEPTED, tls__dh_bits=3072)
+    finding = next(finding for finding in judge(facts, Expectation(**NCSC)) if finding["check"] == "dh_size")
+    assert (finding["verdict"], finding["observed"]) == ("pass", "a prime of 3072 bits") and finding["reference"].startswith("NCSC-NL")
+
+
+def test_an_item_of_expect_goes_before_the_profile() -> None:
+    assert verdicts(with_version("TLSv1.1", "accepted"), profile="ncsc_2025", floor="TLSv1.1")["versions"] == "pass"
+    assert verdicts(altered(chains=[CHAIN, SECOND]), profile="bsi_tr02102", rsa_bits=2048)["key"] == "pass"
+
+
+def test_after_a_short_look_only_what_it_shows_is_judged() -> None:
+    short = set(verdicts(GOOD, depth="versions", **ALL))
+    assert not short & {"suites", "command_injection", "mail_before_tls", "key", "groups"} and {"versions", "trust", "chain_order"} <= short
+
+
+def test_a_whole_chain_that_is_the_deployed_one_passes() -> None:
+    assert verdicts(GOOD, chains=((DIGEST, "ef" * 32),))["deployed_chain"] == "pass"
+
+
+def test_an_overwritten_starttls_is_told_from_one_that_is_not_offered() -> None:
+    facts = altered(smtp__starttls=False, smtp__ehlo=["PIPELINING", "XXXXXXXA"], tls=None)
+    [finding] = [finding for finding in judge(facts, Expectation()) if finding["check"] == "starttls_offered"]
+    assert (finding["verdict"], finding["observed"]) == ("fail", "EHLO offers XXXXXXXA where STARTTLS would stand: a device on the way overwrites it")
+
+
+def test_smuggling_seen_from_the_host_itself_says_so() -> None:
+    facts = altered(smtp__smuggling={"LF.LF": ACCEPTED}, vantage={"source": "127.0.0.1", "own": True})
+    [finding] = [finding for finding in judge(facts, Expectation(smuggling=True)) if finding["check"] == "smuggling"]
+    assert finding["observed"].endswith("(from the host itself, for which mynetworks may lift the protection)")
 
 
 def test_checks_of_which_none_applies_are_refused() -> None:
@@ -152,7 +267,7 @@ def test_only_what_did_not_pass_is_looked_at_again_at_even_intervals() -> None:
         return [GOOD if target == "good" or len(looks) == 3 else UNREACHABLE for target in targets]
 
     means = polling.Means(look_at, clock=lambda: now[0], sleep=lambda seconds: (slept.append(seconds), now.__setitem__(0, now[0] + seconds)))
-    results, attempts = polling.verify(["good", "late"], Expectation(), means, retries=5, delay=5.0)
+    results, attempts = polling.verify(["good", "late"], [Expectation()] * 2, means, retries=5, delay=5.0)
     assert (looks, attempts, slept) == ([["good", "late"], ["late"], ["late"]], 3, [3.0, 3.0])
     assert not [finding for result in results for finding in report.failed(result["findings"])]
 
@@ -160,7 +275,7 @@ def test_only_what_did_not_pass_is_looked_at_again_at_even_intervals() -> None:
 def test_polling_ends_when_the_retries_are_used_up_and_keeps_the_last_look() -> None:
     slept: list = []
     means = polling.Means(lambda targets: [UNREACHABLE] * len(targets), sleep=slept.append)
-    results, attempts = polling.verify(["a"], Expectation(), means, retries=2, delay=0.0)
+    results, attempts = polling.verify(["a"], [Expectation()], means, retries=2, delay=0.0)
     assert (attempts, len(slept), results[0]["reachable"]) == (3, 2, False)
 
 
@@ -172,11 +287,11 @@ def test_polling_ends_when_the_retries_are_used_up_and_keeps_the_last_look() -> 
 ])
 def test_polling_that_cannot_be_is_refused_before_the_first_look(options: dict, told: str) -> None:
     with pytest.raises(PostfixTlsError, match=told):
-        polling.verify(["a"], Expectation(), polling.Means(lambda targets: pytest.fail("it was looked")), **options)
+        polling.verify(["a"], [Expectation()], polling.Means(lambda targets: pytest.fail("it was looked")), **options)
 
 
 def test_rows_that_share_a_name_never_apply_together() -> None:
     for facts in (GOOD, altered(target__protocol="smtps")):
         for starttls in (True, False):
-            applied = [check.name for check in CHECKS if check.applies(facts, Expectation(starttls=starttls, deployed=[DIGEST]))]
+            applied = [check.name for check in CHECKS if check.applies(facts, Expectation(starttls=starttls, **ALL))]
             assert len(applied) == len(set(applied))

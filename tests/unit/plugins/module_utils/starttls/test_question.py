@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls import acceptance
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls import question
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.client_hello import Offer
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._tls.versions import NAMES
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,7 +13,7 @@ from servers import Said
 
 @given(st.sampled_from(NAMES), st.lists(st.binary(min_size=1, max_size=60), max_size=4))
 def test_any_answer_to_a_client_hello_is_a_verdict(version: str, pieces: list) -> None:
-    answer = acceptance.ask(Said(*pieces), version, "mx.example.org")
+    answer = question.ask(Said(*pieces), Offer(version), "mx.example.org").told()
     assert set(answer) == {"verdict", "reason"} and answer["verdict"] in ("accepted", "refused", "unknown") and answer["reason"]
 
 
@@ -41,10 +42,10 @@ FLIGHTS = (
     (b"\x16\x03\x01\x00\x04\x0b\x00\x00\x00", "unknown", "that is no ServerHello"),
     (b"\x16\x03\x01\x00\x06\x02\x00\x00\x02\x03\x01", "unknown", "the ServerHello is shorter than it says"),
     (b"\x16\x03\x01\x00\x00", "unknown", "that is no TLS record of a ServerHello or an alert"),
-    (b"\x15\x03\x01\x00\x02\x01\x70" * 16, "unknown", "a ServerHello does not take more than 16 records"),
+    (b"\x15\x03\x01\x00\x02\x01\x70" * 65, "unknown", "it takes more than 64 records"),
 )
 
 
 @pytest.mark.parametrize("flight, verdict, reason", FLIGHTS, ids=range(len(FLIGHTS)))
 def test_a_version_is_accepted_or_refused_only_by_what_the_server_says(flight: bytes, verdict: str, reason: str) -> None:
-    assert acceptance.ask(Said(*filter(None, [flight])), "TLSv1", None) == {"verdict": verdict, "reason": reason}
+    assert question.ask(Said(*filter(None, [flight])), Offer("TLSv1"), None).told() == {"verdict": verdict, "reason": reason}

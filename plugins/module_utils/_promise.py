@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# This file is private to the collection: it may change in any release.
+"""What a listener's own effective parameters promise to a peer, as an expectation that a look from outside can refute."""
+from __future__ import annotations
+
+import functools
+from typing import Callable, NamedTuple
+
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._chain import pem
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._error import PostfixTlsError
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix import lint, protocol_list
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.instance import Instance, Listener, Run
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.target import Target
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._transaction import files
+
+
+class Own(NamedTuple):
+    """A listener of the machine itself. promised: arguments of Expectation. complaints: about what it is configured with."""
+
+    target: Target
+    promised: dict
+    complaints: list
+
+
+def own(run: Run) -> Callable[[str], list]:
+    """config_directory -> [Own], all listeners of that instance. Raises PostfixTlsError where there is no Postfix."""
+    def listeners(directory: str) -> list:
+        instance = Instance.read(run, directory)
+        name = instance.effective("myhostname")
+        services = [service for service in instance.services if service.receives]
+        return [
+            Own(
+                Target(listener.address, listener.port, listener.protocol, name),
+                promised(listener, trusted=True),
+                lint.complaints(functools.partial(instance.effective, service=service)),
+            )
+            for listener, service in zip(instance.listeners(), services)
+        ]
+    return listeners
+
+
+def promised(listener: Listener, trusted: bool) -> dict:
+    """Arguments of Expectation. trusted: whether peers are to trust the chain and find their name in it."""
+    if not listener.encrypts:
+        return {"starttls": False, "checks": ("reachable", "starttls_offered")}
+    deployed = [
+        digest for path, _key in listener.chain_files
+        for digest in pem.leaf_digests((files.read(path).content or b"").decode("utf-8", "replace"))
+    ]
+    try:
+        floor = protocol_list.floor(listener.protocols)
+    except PostfixTlsError:
+        floor = None  # Postfix switches TLS off for such a list: the handshake shows it, and lint names it
+    return {"starttls": True, "floor": floor, "trust": trusted, "name": trusted, "deployed": deployed}

@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# This file is private to the collection: it may change in any release.
+"""Whether a server accepts what one ClientHello offers. Refused is only what the server itself refuses; everything else is unknown."""
+from __future__ import annotations
+
+from typing import NamedTuple, Optional
+
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._error import PostfixTlsError
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.client_hello import Offer, client_hello
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.connection import Connection
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.server_flight import ServerFlight
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._tls import suites
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._tls.versions import BY_WIRE
+
+#: Alerts that answer the question: handshake_failure, protocol_version, insufficient_security, inappropriate_fallback.
+#: Others, internal_error for one, speak of the server's own state.
+_REFUSALS = (40, 70, 71, 86)
+_DHE = frozenset(suite.code for suite in suites.SUITES if suite.exchange == "DHE")
+
+
+class Answer(NamedTuple):
+    """verdict: accepted, refused or unknown. flight: what was read of the server's, None where nothing was."""
+
+    verdict: str
+    reason: str
+    flight: Optional[ServerFlight] = None
+
+    def told(self) -> dict:
+        """As in RV(results)."""
+        return {"verdict": self.verdict, "reason": self.reason}
+
+
+def ask(connection: Connection, offer: Offer, server_name: str | None, whole: bool = False) -> Answer:
+    """connection: where the server now expects a ClientHello. whole: wait for certificates and key exchange, too."""
+    flight = ServerFlight(_DHE)
+    try:
+        connection.send(client_hello(offer, server_name), "taking a ClientHello")
+        while not (flight.done if whole else flight.answer) and not flight.alert:
+            flight.feed(connection.receive("answering a ClientHello"))
+    except PostfixTlsError as error:
+        if not flight.hello:
+            return Answer("unknown", error.reason, flight)
+    return _judged(flight, offer)
+
+
+def _judged(flight: ServerFlight, offer: Offer) -> Answer:
+    hello = flight.hello
+    if not hello:
+        return Answer("refused" if flight.alert.description in _REFUSALS else "unknown", str(flight.alert), flight)
+    chosen = BY_WIRE.get(hello.version)
+    if chosen is None:
+        return Answer("unknown", "ServerHello with the unknown version 0x%04x" % hello.version, flight)
+    if chosen.name != offer.version:
+        return Answer("refused", "ServerHello with %s" % chosen.name, flight)
+    if offer.suites and hello.suite not in offer.suites:
+        return Answer("unknown", "ServerHello with %s, which was not offered" % suites.name(hello.suite), flight)
+    return Answer("accepted", "ServerHello with %s" % chosen.name, flight)
