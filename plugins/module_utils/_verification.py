@@ -53,7 +53,7 @@ def result(params: dict, own: Optional[Callable[[str], list]] = None) -> dict:
     own: config_directory -> [Own], where this runs on a mail host; looked at when no target is named.
     """
     try:
-        listeners = own(params["config_directory"]) if own and not params["targets"] else []
+        listeners = own(params["config_directory"]) if own and params["targets"] is None else []
         targets = [listener.target for listener in listeners] or options.targets(params)
         expected = [_expectation(params, listener.promised) for listener in listeners] or [_expectation(params, {})] * len(targets)
         look = options.look(params, smuggling_recipient=params["smuggling_recipient"], **_asked(params, expected[0]))

@@ -182,7 +182,7 @@ from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.prob
 def main() -> t.NoReturn:
     module = AnsibleModule(argument_spec=options.ARGUMENT_SPEC, supports_check_mode=True)
     try:
-        listeners = [] if module.params["targets"] else own(runner(module))(module.params["config_directory"])
+        listeners = own(runner(module))(module.params["config_directory"]) if module.params["targets"] is None else []
         targets = [listener.target for listener in listeners] or options.targets(module.params)
         module.exit_json(changed=False, results=probe_all(targets, options.look(module.params), module.params["concurrency"]))
     except PostfixTlsError as error:

@@ -33,14 +33,14 @@ def etc(tmp_path: Path, monkeypatch) -> Path:
     (etc / "master.cf").write_text(MASTER.splitlines()[1] + "\n", encoding="utf-8")
     (etc / "root.pem").write_text(ROOT.pem, encoding="utf-8")
 
-    def command(_self: object, argv: list, stdin: str | None = None) -> tuple:
+    def command(argv: list, stdin: str | None = None) -> tuple:
         if argv[0] == "postconf" and "-x" in argv:
             main = MainCf((etc / "main.cf").read_text(encoding="utf-8"))
             values = {name: value if main.raw(name) is None else main.raw(name) for name, value in instance(str(etc)).values.items()}
             return 0, "".join("%s = %s\n" % row for row in values.items()), ""
         return 0, "", ""
 
-    monkeypatch.setattr(postfix_tls.PostfixTls, "run", command)
+    monkeypatch.setattr(postfix_tls, "runner", lambda _module: command)
     monkeypatch.setattr(kept, "ROOT", str(tmp_path / "lib"))
     monkeypatch.setattr(postfix_tls, "Kept", lambda directory: kept.Kept(directory, str(tmp_path / "lib")))
     return etc
@@ -125,21 +125,21 @@ def live(etc: Path, tmp_path: Path, monkeypatch):
     pid.parent.mkdir(parents=True)
     pid.write_text(str(os.getpid()), encoding="ascii")
     said: list = []
-    without_queue = postfix_tls.PostfixTls.run
+    without_queue = postfix_tls.runner(None)
 
-    def command(self: object, argv: list, stdin: str | None = None) -> tuple:
+    def command(argv: list, stdin: str | None = None) -> tuple:
         said.append(argv[-1])
         if argv[-1] == "queue_directory":
             return 0, "%s\n" % (tmp_path / "spool"), ""
         if argv[-1] == "start":
             pid.write_text(str(os.getppid() if pid.read_text(encoding="ascii") == str(os.getpid()) else os.getpid()), encoding="ascii")
-        return without_queue(self, argv, stdin)
+        return without_queue(argv, stdin)
 
     def listen(server: MailServer) -> list:
         (etc / "master.cf").write_text("127.0.0.1:%d inet n - y - - smtpd\n" % server.port, encoding="utf-8")
         return said
 
-    monkeypatch.setattr(postfix_tls.PostfixTls, "run", command)
+    monkeypatch.setattr(postfix_tls, "runner", lambda _module: command)
     return listen
 
 
@@ -210,10 +210,10 @@ def test_a_key_that_is_wrong_is_told_without_being_shown(run, etc: Path, monkeyp
 
 
 def test_a_host_without_postfix_is_told_so_and_not_touched(run, etc: Path, monkeypatch, tmp_path: Path) -> None:
-    def missing(_self: object, argv: list, stdin: str | None = None) -> tuple:
+    def missing(argv: list, stdin: str | None = None) -> tuple:
         raise FileNotFoundError(argv[0], stdin)
 
-    monkeypatch.setattr(postfix_tls.PostfixTls, "run", missing)
+    monkeypatch.setattr(postfix_tls, "runner", lambda _module: missing)
     result = run(postfix_tls, **arguments(etc))
     assert result["failed"] and result["msg"] == "postconf: there is no Postfix on this host. Install the package postfix first."
     assert not (tmp_path / "lib").exists() and not (etc / "tls").exists()
