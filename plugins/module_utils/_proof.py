@@ -14,6 +14,7 @@ from ansible_collections.mailsec.postfix_tls.plugins.module_utils._promise impor
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.checks import judge
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.expectation import Expectation
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.probe import probe
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.report import lines
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.target import Look, Target
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._transaction.apply import until
 
@@ -23,13 +24,17 @@ _DEPTH = "versions"
 
 @dataclass
 class Proof:
-    """read: the instance as it is configured now. ca_file and timeout as in Look (seconds, one listener's dialogue)."""
+    """read: the instance as it is configured now. ca_file and timeout as in Look (seconds, one listener's dialogue).
+
+    detailed: observe so much that a difference can be told.
+    """
 
     read: Callable[[], Instance]
     run: Run
     proposal: Proposal
     ca_file: str | None
     timeout: float
+    detailed: bool = False
 
     def of_files(self) -> None:
         """What was written, in Postfix's own eyes: C(postconf) for parameters, C(postmap -q) for the policy table."""
@@ -77,15 +82,26 @@ class Proof:
         return seen
 
     def observed(self) -> dict:
-        """{service: what a peer sees there}, of the listeners that answer at all."""
+        """{service: what a peer sees there, in lines}, of the listeners that answer at all."""
         seen = {}
         for listener in self.read().listeners():
-            facts = probe(self._target(listener), Look(timeout=self.timeout, ca_file=self.ca_file, depth="handshake"))
+            facts = probe(self._target(listener), Look(timeout=self.timeout, ca_file=self.ca_file, depth=_DEPTH if self.detailed else "handshake"))
             if facts["reachable"]:
-                tls = facts["tls"] or {}
-                leaf = [certificate["sha256"] for certificate in facts["certificates"][:1]]
-                seen[listener.service] = (facts["smtp"]["starttls"], tls.get("handshake"), tuple(leaf))
+                seen[listener.service] = lines(facts)
         return seen
+
+    def difference(self, before: dict, after: list) -> list:
+        """What peers see since the change, in Ansible's form of a diff. before: of observed. after: of on_the_wire."""
+        entries = []
+        for listener, facts in zip(self.read().listeners(), after):
+            was, now = before.get(listener.service, ()), lines(facts)
+            if self.detailed and was != now:
+                header = "what peers see at %s" % listener.service
+                entries.append({
+                    "before_header": header, "after_header": header, "before": "".join(line + "\n" for line in was),
+                    "after": "".join(line + "\n" for line in now),
+                })
+        return entries
 
     def promise(self) -> dict:
         """What a peer may expect of public port 25, as the expect option of starttls_verify; empty where there is none."""

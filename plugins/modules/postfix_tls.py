@@ -24,10 +24,12 @@ extends_documentation_fragment:
 attributes:
   check_mode:
     support: full
-    details: Returns exactly the diff that a real run makes. Nothing is written, restarted or probed.
+    details: Returns exactly the diff of files that a real run makes. Nothing is written, restarted or probed.
   diff_mode:
     support: full
-    details: Of files that hold keys, only the digest of the certificate is shown.
+    details:
+      - Of files that hold keys, only the digest of the certificate is shown. A real run also shows what peers saw at each listener
+        before the change, and what they see now.
   idempotent:
     support: full
   platform:
@@ -400,12 +402,15 @@ class PostfixTls:
             return self._predicted(host)
         with self.kept.locked():
             proposal = self._propose(host)
-            proof = Proof(self.read, self.run, proposal, self.verify["ca_file"], self.verify["timeout"])
+            proof = Proof(self.read, self.run, proposal, self.verify["ca_file"], self.verify["timeout"], self.module._diff)
             outcome = self._transaction(proof).carry_out(proposal.plan)
         if self.params["state"] == "restored":
             proposal.receiving = _receives_encrypted(self.read())
+        told = self._told(host, proposal)
+        if outcome.changed:
+            told["diff"] = told["diff"] + proof.difference(outcome.before, outcome.results)
         return dict(
-            self._told(host, proposal),
+            told,
             changed=outcome.changed,
             action_taken=outcome.action_taken,
             transaction=outcome.transaction or "",

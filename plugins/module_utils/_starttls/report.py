@@ -24,6 +24,20 @@ def explain(results: list) -> str:
     return "\n".join(lines)
 
 
+def lines(facts: dict) -> tuple:
+    """What a peer sees of one target, a line each, the same words for the same thing: for comparing two looks."""
+    tls = facts["tls"] or {}
+    told = ["STARTTLS is %s" % ("offered" if facts["smtp"]["starttls"] else "not offered")] if facts["target"]["protocol"] != "smtps" else []
+    if tls:
+        told.append("handshake: %s" % ("%s, %s" % (tls["version"], tls["cipher"]) if tls["handshake"] == "done" else tls["handshake"]))
+        told += ["%s is %s" % (version, answer["verdict"]) for version, answer in tls["versions"].items()]
+        told.append("trust: %s" % tls["trust"]["reason"])
+    for chain in facts["chains"]:
+        leaf = chain["certificates"][0]
+        told.append("%s leaf %s of %s until %s" % (chain["algorithm"], leaf["sha256"], leaf["subject"], leaf["not_after"]))
+    return tuple(told)
+
+
 def where(target: dict) -> str:
     """host:port, an IPv6 address in brackets."""
     return ("[%s]:%d" if ":" in target["host"] else "%s:%d") % (target["host"], target["port"])

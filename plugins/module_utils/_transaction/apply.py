@@ -15,13 +15,17 @@ from ansible_collections.mailsec.postfix_tls.plugins.module_utils._transaction.p
 
 @dataclass
 class Outcome:
-    """action_taken: none, reload or restart. transaction: id of the kept state before the change, None without one."""
+    """action_taken: none, reload or restart. transaction: id of the kept state before the change, None without one.
+
+    results: of prove. before: of observe, where something was changed.
+    """
 
     changed: bool = False
     action_taken: str = "none"
     transaction: str | None = None
     resumed: bool = False
     results: list = field(default_factory=list)
+    before: dict = field(default_factory=dict)
 
 
 @dataclass
@@ -60,7 +64,7 @@ class Transaction:
         except Exception as error:  # whatever it was, Postfix does not stay on a state that is not proven
             unforeseen = PostfixTlsError("postfix_tls", repr(error), "this was not foreseen", "Report it.")
             raise self._restore(unforeseen, seen_before) from error
-        return Outcome(True, self.action, self.kept.commit(self.kind), resumed, results)
+        return Outcome(True, self.action, self.kept.commit(self.kind), resumed, results, seen_before)
 
     def _live(self) -> list:
         if self.action == "none":

@@ -125,6 +125,7 @@ def live(etc: Path, tmp_path: Path, monkeypatch):
     pid.parent.mkdir(parents=True)
     pid.write_text(str(os.getpid()), encoding="ascii")
     said: list = []
+    starts: list = []
     without_queue = postfix_tls.runner(None)
 
     def command(argv: list, stdin: str | None = None) -> tuple:
@@ -132,10 +133,12 @@ def live(etc: Path, tmp_path: Path, monkeypatch):
         if argv[-1] == "queue_directory":
             return 0, "%s\n" % (tmp_path / "spool"), ""
         if argv[-1] == "start":
+            starts[-1]()
             pid.write_text(str(os.getppid() if pid.read_text(encoding="ascii") == str(os.getpid()) else os.getpid()), encoding="ascii")
         return without_queue(argv, stdin)
 
-    def listen(server: MailServer) -> list:
+    def listen(server: MailServer, at_start=lambda: None) -> list:
+        starts.append(at_start)
         (etc / "master.cf").write_text("127.0.0.1:%d inet n - y - - smtpd\n" % server.port, encoding="utf-8")
         return said
 
@@ -162,6 +165,17 @@ def test_a_change_that_the_wire_bears_out_is_committed_and_another_run_only_prov
         again = run(postfix_tls, **arguments(etc, **MADE_LIVE))
         assert (again["changed"], again["action_taken"], again["transaction"], again["plan"]) == (False, "none", "", [])
         assert again["results"] and not {"start", "stop", "reload"} & set(said)
+
+
+def test_a_diff_shows_what_peers_saw_before_and_what_they_see_now(run, etc: Path, live) -> None:
+    behaviour = Behaviour(chain=LEAF, starttls=b"454 4.7.0 TLS not available\r\n")
+    with MailServer(behaviour) as server:
+        live(server, at_start=lambda: setattr(behaviour, "starttls", b"220 go\r\n"))
+        done = run(postfix_tls, **arguments(etc, _ansible_diff=True, **MADE_LIVE))
+    wire = done["diff"][-1]
+    assert wire["before_header"] == "what peers see at 127.0.0.1:%d" % server.port
+    assert "TLSv1.3 is refused" in wire["before"] and "TLSv1.3 is accepted" in wire["after"] and LEAF.sha256 in wire["after"]
+    assert "what peers see" not in str(run(postfix_tls, **arguments(etc, action="none"))["diff"])
 
 
 def test_a_change_that_the_wire_refutes_leaves_every_file_as_it_was(run, etc: Path, live) -> None:
