@@ -78,21 +78,24 @@ _ECDSA_CCM = _where(exchange=("ECDHE",), authentication=("ECDSA",), cipher=("AES
 
 #: NCSC-NL: whatever else agrees upon a fresh key and does not use SHA-1, but CCM with a short tag.
 _NCSC_PHASE_OUT = _where(
-    exchange=("ECDHE", "DHE"), authentication=("RSA", "ECDSA"), cipher=("AES", "CHACHA20", "CAMELLIA", "ARIA"), mode=("GCM", "CCM", "CBC", "POLY1305"),
-    mac=("AEAD", "SHA256", "SHA384"),
+    exchange=("ECDHE", "DHE"), authentication=("RSA", "ECDSA"), cipher=("AES", "CHACHA20", "CAMELLIA", "ARIA"),
+    mode=("GCM", "CCM", "CBC", "POLY1305"), mac=("AEAD", "SHA256", "SHA384"),
 ) - _ECDHE_AEAD - _ECDSA_CCM
 
-_BSI = _where(exchange=("ECDHE", "DHE"), authentication=("RSA", "ECDSA", "DSS"), cipher=("AES",), mode=("GCM", "CCM", "CBC"), mac=("AEAD", "SHA256", "SHA384"))
+_BSI = _where(
+    exchange=("ECDHE", "DHE"), authentication=("RSA", "ECDSA", "DSS"), cipher=("AES",),
+    mode=("GCM", "CCM", "CBC"), mac=("AEAD", "SHA256", "SHA384"),
+)
 
-#: Without what no one may use, all that signs what it agrees upon, CCM with a short tag too: RFC 9325 bars nothing of it.
+#: All but what is weak: RFC 9325 forbids little, and says of the rest what it would rather not see.
 _RFC9325 = frozenset(BY_CODE) - SETS["weak"]
 
 PROFILES = {profile.name: profile for profile in (
-    # For port 25, where a refusal means that the message goes in plaintext: all that is better than that. Anonymous suites encrypt as well
-    # as others, and who sends without DANE or MTA-STS does not look at the certificate (RFC 7672 section 8.2). What is broken stays out:
-    # senders that have nothing better are hardly left, and Postfix 3.8 does not offer it either. 1024-bit primes: stock Postfix answers anonymous suites with one.
-    # A certificate of less than 2048 bits or with SHA-1 makes senders at OpenSSL's security level 2, Debian's default, break off; hence
-    # these limits, though to encrypt they would not be needed.
+    # For port 25, where a refusal means that the message goes in plaintext: all that is better than that. Anonymous suites encrypt as
+    # well as others, and who sends without DANE or MTA-STS does not look at the certificate (RFC 7672 section 8.2). What is broken stays
+    # out: senders that have nothing better are hardly left, and Postfix 3.8 excludes most of it itself. Primes of 1024 bits: stock
+    # Postfix answers anonymous suites with one. A certificate with a smaller key or with SHA-1 makes senders at OpenSSL's security
+    # level 2, Debian's default, break off; hence these limits, though to encrypt they would not be needed.
     Profile(
         name="interop",
         title="Encrypts with all that is not broken",
@@ -238,7 +241,7 @@ PROFILES = {profile.name: profile for profile in (
         clauses={
             "floor": "RFC 9325: TLS 1.0 and 1.1 MUST NOT be negotiated",
             "accepts": "RFC 9325: TLS 1.2 MUST be supported, TLS 1.3 SHOULD be",
-            "suites": "RFC 9325: no NULL, no RC4, nothing below 112 bits; nothing below 128 bits, no static RSA or DH and no DHE SHOULD be negotiated",
+            "suites": "RFC 9325: no NULL, no RC4, nothing below 112 bits; below 128 bits, static RSA, static DH, and DHE: SHOULD NOT",
             "groups": "RFC 9325: curves of at least 224 bits",
             "dh_bits": "RFC 9325: at least 2048 bits",
             "hashes": "RFC 9155: MD5 and SHA-1 MUST NOT be used",
