@@ -42,6 +42,7 @@ ARGUMENT_SPEC = dict(
     min_days_left={"type": "int", "default": 0},
     checks={"type": "list", "elements": "str", "choices": list(CHECK_NAMES)},
     smuggling_recipient={"type": "str"},
+    inside={"type": "list", "elements": "dict"},
     retries={"type": "int", "default": 0},
     delay={"type": "float", "default": 5.0},
 )
@@ -62,7 +63,9 @@ def result(params: dict, own: Optional[Callable[[str], list]] = None) -> dict:
     except PostfixTlsError as error:
         return dict(error.details, failed=True, msg=str(error))
     for facts, listener in zip(results, listeners):
-        facts["findings"] += _configuration(listener)
+        facts["findings"].append(_configuration(listener))
+    for facts in results:
+        facts["findings"] += [_same_from_inside(facts, seen) for seen in params["inside"] or () if _same_service(facts, seen)][:1]
     seen = {"changed": False, "results": results, "attempts": attempts}
     wrong = explain(results)
     return dict(seen, failed=True, msg=wrong) if wrong else seen
@@ -97,17 +100,48 @@ def _asked(params: dict, expected: Expectation) -> dict:
     }
 
 
-def _configuration(listener: Own) -> list:
-    """A finding on what Postfix takes without a word and does not mean; none where there is nothing to say."""
+def _configuration(listener: Own) -> dict:
+    """On what Postfix takes without a word and does not mean."""
     found = listener.complaints
-    return [{
+    return {
         "check": "configuration",
         "verdict": "fail" if found else "pass",
         "observed": "; ".join(map(str, found)) or "every name in it is one",
         "expected": "parameters that mean what is written",
         "fix": ", ".join(complaint.fix for complaint in found) or None,
         "reference": "postconf(5)",
-    }]
+    }
+
+
+def _same_service(facts: dict, seen: dict) -> bool:
+    return facts["target"]["port"] == seen.get("target", {}).get("port")
+
+
+def _same_from_inside(facts: dict, seen: dict) -> dict:
+    """On what the host itself sees of the same service: where this differs, something between changes what is said."""
+    here, there = _comparable(facts), _comparable(seen)
+    asked = [item for item in here if item in there and "unknown" not in (here[item], there[item])]
+    differing = ["%s here, %s there" % (here[item], there[item]) for item in asked if here[item] != there[item]]
+    return {
+        "check": "same_from_inside",
+        "verdict": "fail" if differing else "pass" if asked else "unknown",
+        "observed": "; ".join(differing) or ("the same" if asked else "nothing was seen on both sides"),
+        "expected": "what the host itself sees of it",
+        "fix": "nothing in main.cf: a device between here and the host strips or answers STARTTLS" if differing or not asked else None,
+        "reference": "RFC 3207 section 6",
+    }
+
+
+def _comparable(facts: dict) -> dict:
+    """{what: how it was seen}, of what does not depend on who looks. Facts from outside the module may lack anything."""
+    smtp, tls = facts.get("smtp") or {}, facts.get("tls") or {}
+    seen = {version: answer["verdict"] for version, answer in (tls.get("versions") or {}).items()}
+    told = {version: "%s is %s" % (version, verdict) if verdict != "unknown" else verdict for version, verdict in seen.items()}
+    if smtp.get("starttls") is not None:
+        told["STARTTLS"] = "STARTTLS is %s" % ("offered" if smtp["starttls"] else "not offered")
+    if facts.get("certificates"):
+        told["leaf"] = "leaf %s" % facts["certificates"][0]["sha256"]
+    return told
 
 
 def _chains(path: str) -> tuple:

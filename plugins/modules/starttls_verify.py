@@ -116,6 +116,12 @@ options:
         through it. A message is then B(delivered) to this address for every such end; otherwise none is.
       - Not asked without an address. Takes five more connections.
     type: str
+  inside:
+    description:
+      - RV(results) of a look from the host itself, such as those of M(mailsec.postfix_tls.postfix_tls). What is seen here of the same port has
+        to be the same, which shows a device that strips STARTTLS on the way (check C(same_from_inside)).
+    type: list
+    elements: dict
   retries:
     description: How often to look again at the targets that did not pass.
     type: int

@@ -141,6 +141,7 @@ class MailServer:
                 if self.behaviour.starttls.startswith(b"220"):
                     answer = self.behaviour.hello(connection.recv(4096, socket.MSG_PEEK))
                     if answer:
+                        connection.recv(4096)  # what is left unread would make closing a reset
                         connection.sendall(answer)
                         return
                     connection = self._context.wrap_socket(connection, server_side=True)

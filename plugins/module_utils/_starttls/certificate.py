@@ -59,9 +59,11 @@ class _Unreadable(Exception):
     """That is no DER, or not of a certificate."""
 
 
-def facts(der: bytes) -> dict:
-    """Keys as RV(results[].certificates); all but the digest are null where the DER can't be read."""
+def facts(der: bytes | None) -> dict:
+    """Keys as RV(results[].certificates); all but the digest are null where the DER can't be read, all where there is none."""
     known = dict.fromkeys(("sha256", *_FIELDS))
+    if der is None:
+        return known
     known["sha256"] = hashlib.sha256(der).hexdigest()
     try:
         known.update(_read(der))

@@ -34,6 +34,18 @@ class Chains:
             if trust is not None:  # a handshake; the flights are counted by again
                 self._connections[digest] = self._connections.get(digest, 0) + 1
 
+    def unread(self, algorithm: str) -> None:
+        """A server took a suite of this algorithm, and its certificates could not be read: what hangs on them is unknown."""
+        with self._lock:
+            self._chains.append({"algorithm": algorithm, "trust": None, "certificates": [certificate.facts(None)]})
+
+    def judged(self, algorithm: str, trust: dict) -> None:
+        """What a handshake that had to show this algorithm says of its chain, whether it ended or not."""
+        with self._lock:
+            for chain in self._chains:
+                if chain["algorithm"] == algorithm and chain["trust"] is None:
+                    chain["trust"] = trust
+
     def again(self, leaf: bytes) -> None:
         """One more connection showed this leaf (DER)."""
         with self._lock:

@@ -102,7 +102,7 @@ class _Probe:
         try:
             outcome = self._handshake(context, inject=True)
             if outcome and other:
-                self.chains.served(outcome.certificates, _trust(outcome), other)
+                self.chains.judged(other, _trust(outcome))
                 if outcome.untrusted:
                     self._handshake(self.contexts.permissive, inject=True)
         except PostfixTlsError as error:
@@ -196,7 +196,10 @@ class _Probe:
         flight = answer.flight
         if answer.verdict != "accepted":
             return
-        self.chains.served(list(flight.certificates), None, algorithm)
+        if any(flight.certificates):
+            self.chains.served(list(flight.certificates), None, algorithm)
+        else:
+            self.chains.unread(algorithm)
         extensions, tls = flight.hello.extensions, self.tls
         tls["compression"] = bool(flight.hello.compression)
         tls["extended_master_secret"] = _EXTENDED_MASTER_SECRET in extensions
@@ -214,7 +217,7 @@ class _Probe:
         except PostfixTlsError as error:
             session.note(error)
             return Answer("unknown", error.reason)
-        if answer.flight and answer.flight.certificates:
+        if answer.flight and any(answer.flight.certificates):
             self.chains.again(answer.flight.certificates[0])
         return answer
 

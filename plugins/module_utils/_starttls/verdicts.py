@@ -125,12 +125,14 @@ def deployed(facts: dict, expectation: Expectation) -> Seen:
     if not facts["chains"]:
         return _unseen(facts)
     served = {chain["certificates"][0]["sha256"]: chain for chain in facts["chains"]}
+    if None in served:
+        return Seen("unknown", "the %s chain could not be read" % served[None]["algorithm"])
     times = ", ".join("%s (%s, %d times)" % (leaf, chain["algorithm"], chain["connections"]) for leaf, chain in served.items())
     whole = {tuple(certificate["sha256"] for certificate in chain["certificates"]) for chain in facts["chains"]}
     if set(served) - set(expectation.deployed):
         return Seen("fail", "served leaf %s" % times)
     missing = set(expectation.deployed) - set(served)
-    if missing and facts["tls"]["suites"]:  # RSA and ECDSA were both asked for
+    if missing and facts["tls"]["suites"] and _accepted_before_13(facts):  # RSA and ECDSA were both asked for, which TLS 1.3 can't be
         return Seen("fail", "served leaf %s; not served %s" % (times, ", ".join(sorted(missing))))
     if expectation.chains and not whole <= set(expectation.chains) and not any(len(chain) == 1 for chain in whole):
         return Seen("fail", "the leaf is the deployed one, what follows it is not: %s" % times)
@@ -275,7 +277,8 @@ def _refused(facts: dict, kind: str, name: str, accepted: str) -> Seen:
         return _unseen(facts)
     if answer["verdict"] == "accepted":
         return Seen("fail", accepted % answer["reason"])
-    return Seen("pass" if answer["verdict"] == "refused" else "unknown", answer["reason"])
+    refused = answer["verdict"] == "refused"
+    return Seen("pass" if refused else "unknown", "refused: %s" % answer["reason"] if refused else answer["reason"])
 
 
 def _without_roots(facts: dict) -> list:

@@ -15,6 +15,7 @@ from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.repo
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.target import Look, Target
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._tls.suites import SETS
 from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.serialization import Encoding
 from issuing import issue
 from servers import Behaviour, MailServer
 
@@ -69,7 +70,9 @@ def old_flight(client_hello: bytes) -> bytes | None:
     if client_hello[at:at + 3] != b"\x02\x01\x00":
         return None
     hello = b"\x03\x03" + bytes(32) + b"\x00" + b"\xc0\x2c" + b"\x01"
-    messages = b"".join(bytes([kind]) + len(body).to_bytes(3, "big") + body for kind, body in ((2, hello), (14, b"")))
+    chain = b"".join(len(der).to_bytes(3, "big") + der for der in (issued.certificate.public_bytes(Encoding.DER) for issued in (LEAF, MIDDLE)))
+    parts = ((2, hello), (11, len(chain).to_bytes(3, "big") + chain), (14, b""))
+    messages = b"".join(bytes([kind]) + len(body).to_bytes(3, "big") + body for kind, body in parts)
     return b"\x16\x03\x03" + len(messages).to_bytes(2, "big") + messages
 
 
