@@ -17,7 +17,9 @@ ADDED = {
     "465/inet": ("465 inet n - - - - smtpd", {
         "smtpd_tls_wrappermode": "yes", "smtpd_tls_protocols": ONLY_1_3, "smtpd_tls_mandatory_protocols": "$smtpd_tls_protocols",
     }),
-    "2525/inet": ("2525 inet n - - - 1 postscreen", {"postscreen_access_list": "", "postscreen_pipelining_enable": "yes", "postscreen_greet_wait": "1s"}),
+    "2525/inet": ("2525 inet n - - - 1 postscreen", {
+        "postscreen_access_list": "", "postscreen_pipelining_enable": "yes", "postscreen_greet_wait": "1s",
+    }),
     "smtpd/pass": ("smtpd pass - - - - - smtpd", {"smtpd_tls_protocols": ONLY_1_3}),
     "tlsproxy/unix": ("tlsproxy unix - - - - 0 tlsproxy", {"smtpd_tls_protocols": NOT_1_3}),
 }
