@@ -26,6 +26,8 @@ attributes:
     support: full
 seealso:
   - module: mailsec.postfix_tls.starttls_verify
+  - plugin: mailsec.postfix_tls.query
+    plugin_type: filter
 """
 
 EXAMPLES = r"""
@@ -43,16 +45,19 @@ EXAMPLES = r"""
   ansible.builtin.debug:
     msg: "{{ look.results | selectattr('tls') | selectattr('tls.trust.verdict', 'eq', 'fail') | map(attribute='target.host') | list }}"
 
-- name: Show whose certificate ends within two weeks
+- name: Name the hosts that still accept TLS 1.1
   ansible.builtin.debug:
-    msg: "{{ item.target.host }}: {{ item.certificates[0].not_after }}"
-  loop: "{{ look.results }}"
-  loop_control:
-    label: "{{ item.target.host }}"
-  when:
-    - item.certificates | length > 0
-    - item.certificates[0].days_left is not none
-    - item.certificates[0].days_left < 14
+    msg: "{{ look.results | mailsec.postfix_tls.query(wanted) }}"
+  vars:
+    wanted: >-
+      [?tls.versions."TLSv1.1".verdict == 'accepted'].target.host
+
+- name: Show whose certificates end within 14 days
+  ansible.builtin.debug:
+    msg: "{{ look.results | mailsec.postfix_tls.query(wanted) }}"
+  vars:
+    wanted: >-
+      [?certificates[?days_left < `14`]].{host: target.host, ending: certificates[?days_left < `14`].[subject, not_after]}
 """
 
 RETURN = r"""

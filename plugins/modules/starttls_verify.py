@@ -132,6 +132,8 @@ options:
     default: 5.0
 seealso:
   - module: mailsec.postfix_tls.starttls_info
+  - plugin: mailsec.postfix_tls.query
+    plugin_type: filter
 """
 
 EXAMPLES = r"""
@@ -163,6 +165,36 @@ EXAMPLES = r"""
     retries: 12
     delay: 5
   become: true
+
+- name: Look at several mail servers, and go on whatever is found
+  mailsec.postfix_tls.starttls_verify:
+    targets:
+      - host: mx1.example.org
+      - host: mx2.example.org
+  delegate_to: localhost
+  ignore_errors: true
+  register: proof
+
+- name: Name the hosts that still accept TLS 1.1
+  ansible.builtin.debug:
+    msg: "{{ proof.results | mailsec.postfix_tls.query(wanted) }}"
+  vars:
+    wanted: >-
+      [?tls.versions."TLSv1.1".verdict == 'accepted'].target.host
+
+- name: Show whose certificates end within 14 days
+  ansible.builtin.debug:
+    msg: "{{ proof.results | mailsec.postfix_tls.query(wanted) }}"
+  vars:
+    wanted: >-
+      [?certificates[?days_left < `14`]].{host: target.host, ending: certificates[?days_left < `14`].[subject, not_after]}
+
+- name: Show what did not pass, and the line that mends it
+  ansible.builtin.debug:
+    msg: "{{ proof.results | mailsec.postfix_tls.query(wanted) }}"
+  vars:
+    wanted: >-
+      [].{host: target.host, wrong: findings[?verdict == 'fail'].[check, observed, fix]}
 """
 
 RETURN = r"""

@@ -2,6 +2,9 @@
 """A Postfix instance out of text, as `postconf -x` would print it and master.cf would hold it."""
 from __future__ import annotations
 
+import re
+from typing import Callable
+
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix import master_cf
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.instance import Instance
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.parameters import KINDS, OVERRIDDEN_BY_LEVEL, SERVED_BY_CHAIN_FILES
@@ -19,3 +22,23 @@ def instance(directory: str = "/etc/postfix", master: str = MASTER, **values: st
         smtpd_tls_mandatory_protocols=">=TLSv1", smtpd_tls_exclude_ciphers="",
     )
     return Instance(directory, dict(effective, **values), master_cf.services(master))
+
+
+def postconf(parameters: dict, **answers: str) -> Callable:
+    """A postconf that answers for each directory in parameters, {directory: {name: value as written}}, and fails for others.
+
+    With -o and $name, as Postfix has them; other options print their answer, by their letter.
+    """
+    def run(argv: list) -> tuple:
+        program, _c, directory, option, *rest = argv
+        assert (program, _c) == ("postconf", "-c")
+        if directory not in parameters:
+            return 1, "", "postconf: fatal: open %s/main.cf: No such file or directory\n" % directory
+        if option != "-x":
+            answer = answers.get("_".join([option.strip("-"), *rest]).replace("-", "_"))
+            return (1, "", "postconf: fatal: unknown\n") if answer is None else (0, answer, "")
+        values = dict(parameters[directory], **dict(pair.split("=", 1) for pair in rest if pair != "-o"))
+        for _depth in range(5):
+            values = {name: re.sub(r"\$(\w+)", lambda match: values[match.group(1)], value) for name, value in values.items()}
+        return 0, "".join("%s = %s\n" % row for row in values.items()), ""
+    return run

@@ -41,6 +41,28 @@ class Listener:
         return self.protocol == "smtps" or self.level != "none"
 
 
+def effective_values(run: Run, directory: str, overrides: dict | None = None) -> dict:
+    """Every parameter's effective value, $names expanded by Postfix itself; overrides: {name: value} as of a service's C(-o).
+
+    Raises PostfixTlsError where there is no Postfix, or none that can be read. Source: postconf(1) C(-x), C(-o).
+    """
+    argv = ["postconf", "-c", directory, "-x"]
+    for name, value in (overrides or {}).items():
+        argv += ["-o", "%s=%s" % (name, value)]
+    try:
+        status, out, err = run(argv)
+    except FileNotFoundError:
+        raise PostfixTlsError(
+            "postconf", None, "there is no Postfix on this host", "Install the package postfix first.",
+        ) from None
+    if status != 0:
+        raise PostfixTlsError(
+            os.path.join(directory, "main.cf"), None, "Postfix can't read its own configuration (%s)" % _last_line(err),
+            "Mend it first; nothing was changed.",
+        )
+    return dict(line.split(" = ", 1) if " = " in line else (line.rstrip(" ="), "") for line in out.split("\n") if "=" in line)
+
+
 class Instance:
     """What C(postconf -x) says of the instance, read once: every parameter's effective value, $names expanded."""
 
@@ -49,24 +71,12 @@ class Instance:
         self.values = values
         self.version = tuple(int(part) for part in re.findall(r"\d+", values.get("mail_version", "0"))[:2])
         self.known = frozenset(values)
-        self._services = services
+        self.services = services
 
     @classmethod
     def read(cls, run: Run, directory: str) -> Instance:
         """Raises PostfixTlsError where there is no Postfix, or none that can be configured."""
-        main = os.path.join(directory, "main.cf")
-        try:
-            status, out, err = run(["postconf", "-c", directory, "-x"])
-        except FileNotFoundError:
-            raise PostfixTlsError(
-                "postconf", None, "there is no Postfix on this host", "Install the package postfix first.",
-            ) from None
-        if status != 0:
-            raise PostfixTlsError(
-                main, None, "Postfix can't read its own configuration (%s)" % _last_line(err),
-                "Mend it first; nothing was changed.",
-            )
-        values = dict(line.split(" = ", 1) if " = " in line else (line.rstrip(" ="), "") for line in out.split("\n") if "=" in line)
+        values = effective_values(run, directory)
         try:
             with open(os.path.join(directory, "master.cf"), encoding="utf-8", errors="surrogateescape") as file:
                 master_text = file.read()
@@ -80,7 +90,7 @@ class Instance:
     def after(self, changes: dict) -> Instance:
         """The same instance with these parameters written; None removes one, and what its default is stays open here."""
         changed = {name: value or "" for name, value in changes.items()}
-        return Instance(self.directory, dict(self.values, **changed), self._services)
+        return Instance(self.directory, dict(self.values, **changed), self.services)
 
     def effective(self, name: str, service: master_cf.Service | None = None) -> str:
         """A parameter's value for a service: its own C(-o), else main.cf, else the default."""
@@ -91,12 +101,12 @@ class Instance:
     def listeners(self) -> list[Listener]:
         """Every inet service that runs smtpd or postscreen (postconf(5) smtpd_tls_*, postscreen_tls_security_level)."""
         found = []
-        for service in self._services:
-            if service.kind != "inet" or service.program not in ("smtpd", "postscreen"):
+        for service in self.services:
+            if not service.receives:
                 continue
             address, port, public = self._reach(service.name)
-            level = self._level(service)
-            wrapper = self.effective("smtpd_tls_wrappermode", service).lower() == "yes"
+            level = self.level(service)
+            wrapper = service.program == "smtpd" and self.effective("smtpd_tls_wrappermode", service).lower() == "yes"
             strict = wrapper or level == "encrypt"
             found.append(Listener(
                 service=service.name,
@@ -119,7 +129,7 @@ class Instance:
         pairs = [(self.effective(cert, service), self.effective(key, service)) for cert, key in names]
         return tuple((cert, key or cert) for cert, key in pairs if cert and cert != "none")
 
-    def _level(self, service: master_cf.Service) -> str:
+    def level(self, service: master_cf.Service) -> str:
         """postconf(5): the level, where empty the obsolete smtpd_use_tls and smtpd_enforce_tls."""
         names = ["smtpd_tls_security_level"]
         if service.program == "postscreen":

@@ -17,6 +17,11 @@ class Service:
     program: str
     overrides: dict = field(default_factory=dict)
 
+    @property
+    def receives(self) -> bool:
+        """Whether mail comes in here over TCP."""
+        return self.kind == "inet" and self.program in ("smtpd", "postscreen")
+
 
 def services(text: str) -> list[Service]:
     """All services, in order. Lines that master(8) itself would not take are left to C(postfix check)."""

@@ -40,6 +40,11 @@ def test_postscreen_listens_like_smtpd() -> None:
     assert (listener.port, listener.level) == (25, "may")
 
 
+def test_postscreen_does_not_begin_with_tls_whatever_main_cf_says_to_smtpd() -> None:
+    [listener] = instance(master="smtp inet n - y - 1 postscreen\n", smtpd_tls_wrappermode="yes").listeners()
+    assert listener.protocol == "smtp"
+
+
 def test_only_smtpd_and_postscreen_receive_mail_over_tcp() -> None:
     master = "628 inet n - n - - qmqpd\nsmtpd unix - - y - - smtpd\n2525 inet n - y - - smtpd\n"
     assert [listener.port for listener in instance(master=master).listeners()] == [2525]

@@ -1,0 +1,193 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# This file is private to the collection: it may change in any release.
+"""What an instance offers on the network, listener by listener, in the words of postfix_tls_info. It judges nothing.
+
+Values are Postfix's own: C(postconf -x) is asked again with the C(-o) of each service that has some, so that whatever refers to an
+overridden parameter follows it. Source: postconf(1), master(5), postscreen(8), tlsproxy(8).
+"""
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._error import PostfixTlsError
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.instance import Instance, Listener, Run, effective_values
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.master_cf import Service
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.parameters import SERVED_BY_CHAIN_FILES
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.words import words
+
+#: What decides how a listener does TLS. A release that does not know one has no value for it.
+HANDSHAKE = (
+    "smtpd_tls_protocols",
+    "smtpd_tls_mandatory_protocols",
+    "smtpd_tls_ciphers",
+    "smtpd_tls_mandatory_ciphers",
+    "smtpd_tls_exclude_ciphers",
+    "smtpd_tls_mandatory_exclude_ciphers",
+    "smtpd_tls_eecdh_grade",
+    "smtpd_tls_dh1024_param_file",
+    "smtpd_tls_chain_files",
+    *SERVED_BY_CHAIN_FILES,
+    "smtpd_tls_ask_ccert",
+    "smtpd_tls_req_ccert",
+    "smtpd_tls_CAfile",
+    "smtpd_tls_CApath",
+    "smtpd_tls_enable_rpk",
+    "smtpd_tls_loglevel",
+    "tls_config_file",
+    "tls_config_name",
+    "tls_disable_workarounds",
+    "tls_eecdh_auto_curves",
+    "tls_ffdhe_auto_groups",
+    "tls_high_cipherlist",
+    "tls_medium_cipherlist",
+    "tls_preempt_cipherlist",
+    "tls_server_sni_maps",
+    "tls_ssl_options",
+)
+#: What decides what is said around it.
+DIALOGUE = (
+    "smtpd_discard_ehlo_keyword_address_maps",
+    "smtpd_discard_ehlo_keywords",
+    "smtpd_sasl_auth_enable",
+    "smtpd_tls_auth_only",
+    "smtpd_tls_received_header",
+)
+
+#: Where a service is reached is for master(8), which knows nothing of a service's C(-o).
+_OF_MASTER = ("inet_interfaces", "inet_protocols", "known_tcp_ports")
+
+
+def instances(run: Run, directory: str) -> list:
+    """This instance and those its C(multi_instance_directories) names, as RV(instances) of postfix_tls_info.
+
+    Raises PostfixTlsError where there is no Postfix or this instance can't be read; what can't be told of it otherwise, and what
+    is wrong with the others, stands in C(errors).
+    """
+    directory = os.path.normpath(directory)
+    first = Instance.read(run, directory)
+    found = [_Described(run, first).facts()]
+    for other in dict.fromkeys(os.path.normpath(path) for path in words(first.effective("multi_instance_directories"), ", \t")):
+        if other == directory:
+            continue
+        try:
+            found.append(_Described(run, Instance.read(run, other)).facts())
+        except PostfixTlsError as error:
+            found.append(_Described(run, Instance(other, {}, [])).unread(error))
+    return found
+
+
+class _Described:
+    """One instance; errors collects what could not be told, so that it keeps nothing else from being told."""
+
+    def __init__(self, run: Run, host: Instance) -> None:
+        self._run = run
+        self._host = host
+        self.errors: list = []
+
+    def facts(self) -> dict:
+        listeners = self._listeners()
+        release = self._host.effective("mail_version")
+        return {
+            "config_directory": self._host.directory,
+            "version": re.match(r"[\d.]*", release).group().rstrip("."),
+            "mail_version": release,
+            "myhostname": self._host.effective("myhostname"),
+            "default_database_type": self._host.effective("default_database_type"),
+            "table_types": self._postconf("-m"),
+            "tls_library": {when: "".join(self._postconf("-T", when + "-version")[:1]) or None for when in ("compile", "run")},
+            "listeners": listeners,
+            "errors": self.errors,
+        }
+
+    def unread(self, error: PostfixTlsError) -> dict:
+        """The same keys for an instance that can't be read."""
+        names = ("version", "mail_version", "myhostname", "default_database_type")
+        return dict(
+            {"config_directory": self._host.directory}, **dict.fromkeys(names),
+            table_types=[], tls_library={"compile": None, "run": None}, listeners=[], errors=[str(error)],
+        )
+
+    def _listeners(self) -> list:
+        """A service that can't be described (its port has no number, say) is an error, and the others are listed."""
+        told = []
+        for service in self._host.services:
+            if service.receives:
+                try:
+                    told.append(self._listener(service, self._values(service)))
+                except PostfixTlsError as error:
+                    self.errors.append(str(error))
+        return told
+
+    def _listener(self, service: Service, own: dict) -> dict:
+        """own: effective values with the service's own C(-o), which therefore count as if main.cf said so."""
+        reached = {name: self._host.effective(name) for name in _OF_MASTER}
+        [listener] = Instance(self._host.directory, dict(own, **reached), [dataclasses.replace(service, overrides={})]).listeners()
+        behind, parameters = None, _of_smtpd(own)
+        if service.program == "postscreen":
+            behind, parameters = self._behind(own), self._of_postscreen(own)
+        wrapper = listener.protocol == "smtps"
+        return {
+            "service": service.name,
+            "type": service.kind,
+            "program": service.program,
+            "address": listener.address,
+            "port": listener.port,
+            "protocol": "smtps" if wrapper else "submission" if _is_submission(service, listener) else "smtp",
+            "public": listener.public,
+            "wrappermode": wrapper,
+            "level": listener.level,
+            "requires_tls": wrapper or listener.level == "encrypt",
+            "parameters": parameters,
+            "overrides": service.overrides,
+            "chain_files": self._chain_files(dict(own, **parameters)),
+            "behind": behind,
+        }
+
+    def _behind(self, own: dict) -> dict | None:
+        """postscreen(8): the smtpd that takes over the connections of clients that passed, STARTTLS included."""
+        for service in self._host.services:
+            if service.kind == "pass" and service.program == "smtpd" and service.name == own.get("smtpd_service_name", "smtpd"):
+                values = self._values(service)
+                return {
+                    "service": service.name,
+                    "level": Instance(self._host.directory, values, []).level(dataclasses.replace(service, overrides={})),
+                    "parameters": _of_smtpd(values),
+                    "overrides": service.overrides,
+                    "chain_files": self._chain_files(values),
+                }
+        return None
+
+    def _of_postscreen(self, own: dict) -> dict:
+        """postscreen(8) leaves handshakes to tlsproxy(8), which has parameters of its own; those it does not read are left out."""
+        called = (own.get("tlsproxy_service_name", "tlsproxy"), "tlsproxy")
+        proxies = [service for service in self._host.services if (service.name, service.program) == called]
+        proxy = self._values(proxies[0]) if proxies else self._host.values
+        read = {name: (proxy, re.sub("^smtpd_", "tlsproxy_", name)) for name in HANDSHAKE}
+        read.update({name: (own, re.sub("^smtpd_", "postscreen_", name)) for name in DIALOGUE})
+        return {name: values[theirs] for name, (values, theirs) in sorted(read.items()) if theirs in values}
+
+    def _chain_files(self, values: dict) -> list:
+        pairs = Instance(self._host.directory, values, []).chain_files()
+        return [{"certificate_file": certificate, "key_file": key} for certificate, key in pairs]
+
+    def _values(self, service: Service) -> dict:
+        if not service.overrides:
+            return self._host.values
+        return effective_values(self._run, self._host.directory, service.overrides)
+
+    def _postconf(self, *options: str) -> list:
+        """The lines it prints; none where this release does not know the option or was built without TLS."""
+        status, out, _err = self._run(["postconf", "-c", self._host.directory, *options])
+        return out.splitlines() if status == 0 else []
+
+
+def _of_smtpd(values: dict) -> dict:
+    return {name: values[name] for name in sorted(HANDSHAKE + DIALOGUE) if name in values}
+
+
+def _is_submission(service: Service, listener: Listener) -> bool:
+    """RFC 6409: port 587; elsewhere, master.cf says so where it asks for TLS on this service."""
+    asks = ("smtpd_tls_security_level", "smtpd_enforce_tls", "postscreen_tls_security_level", "postscreen_enforce_tls")
+    return listener.port == 587 or (listener.level == "encrypt" and any(name in service.overrides for name in asks))

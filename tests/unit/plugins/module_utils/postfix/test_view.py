@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is told of each listener: the values that hold there, not those of main.cf."""
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._error import PostfixTlsError
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix import view
+from hosts_of_text import instance, postconf
+
+POSTSCREEN = """\
+smtp      inet n - y - 1 postscreen
+  -o smtpd_tls_protocols=%s
+smtpd     pass - - y - - smtpd
+  -o smtpd_tls_security_level=encrypt
+tlsproxy  unix - - y - 0 tlsproxy
+  -o smtpd_tls_ciphers=high
+"""
+PROXIED = {
+    "tlsproxy_tls_protocols": "$smtpd_tls_protocols", "tlsproxy_tls_ciphers": "$smtpd_tls_ciphers", "tlsproxy_tls_chain_files": "/proxy.pem",
+    "postscreen_tls_security_level": "$smtpd_tls_security_level",
+}
+
+
+@pytest.fixture
+def seen(tmp_path: Path):
+    """seen(master.cf, parameters of main.cf) -> what is told of that instance."""
+    def see(master: str, **values: str) -> dict:
+        (tmp_path / "master.cf").write_text(master, encoding="utf-8")
+        written = dict(instance().values, **values)
+        [told] = view.instances(postconf({str(tmp_path): written}), str(tmp_path))
+        return told
+    return see
+
+
+def test_a_listener_has_the_values_of_its_own_service_and_what_refers_to_them_follows(seen) -> None:
+    master = "smtp inet n - y - - smtpd\n587 inet n - y - - smtpd -o smtpd_tls_protocols=>=TLSv1.3 -o { smtpd_tls_ciphers = high }\n"
+    told = seen(master, smtpd_tls_protocols=">=TLSv1.2", smtpd_tls_mandatory_protocols="$smtpd_tls_protocols", smtpd_tls_ciphers="medium")
+    names = ("smtpd_tls_protocols", "smtpd_tls_mandatory_protocols", "smtpd_tls_ciphers")
+    assert [[at["parameters"][name] for name in names] for at in told["listeners"]] == [
+        [">=TLSv1.2", ">=TLSv1.2", "medium"],
+        [">=TLSv1.3", ">=TLSv1.3", "high"],
+    ]
+    assert [at["overrides"] for at in told["listeners"]] == [{}, {"smtpd_tls_protocols": ">=TLSv1.3", "smtpd_tls_ciphers": "high"}]
+
+
+@pytest.mark.parametrize("line, values, protocol, level, requires", [
+    ("smtp inet n - y - - smtpd", {"smtpd_tls_security_level": "may"}, "smtp", "may", False),
+    ("smtp inet n - y - - smtpd", {"smtpd_tls_security_level": "encrypt"}, "smtp", "encrypt", True),
+    ("587 inet n - y - - smtpd", {"smtpd_tls_security_level": "may"}, "submission", "may", False),
+    ("2587 inet n - y - - smtpd -o smtpd_tls_security_level=encrypt", {}, "submission", "encrypt", True),
+    ("2587 inet n - y - - smtpd -o smtpd_enforce_tls=yes", {}, "submission", "encrypt", True),
+    ("2587 inet n - y - - smtpd -o smtpd_tls_security_level=$mine", {"mine": "encrypt"}, "submission", "encrypt", True),
+    ("2587 inet n - y - - smtpd -o smtpd_tls_security_level=may", {"smtpd_tls_security_level": "encrypt"}, "smtp", "may", False),
+    ("465 inet n - y - - smtpd -o smtpd_tls_wrappermode=yes", {"smtpd_tls_security_level": "none"}, "smtps", "none", True),
+    ("587 inet n - y - - smtpd -o smtpd_tls_wrappermode=yes", {"smtpd_tls_security_level": "encrypt"}, "smtps", "encrypt", True),
+])
+def test_a_listener_is_called_as_the_verifier_calls_it(seen, line: str, values: dict, protocol: str, level: str, requires: bool) -> None:
+    [at] = seen(line + "\n", **values)["listeners"]
+    assert (at["protocol"], at["level"], at["requires_tls"], at["wrappermode"]) == (protocol, level, requires, protocol == "smtps")
+
+
+def test_where_it_is_reached_is_for_main_cf_to_say(seen) -> None:
+    [at] = seen("smtp inet n - y - - smtpd -o inet_interfaces=192.0.2.1\n", inet_interfaces="loopback-only")["listeners"]
+    assert (at["address"], at["port"], at["public"]) == ("127.0.0.1", 25, False)
+
+
+def test_postscreen_does_tls_as_tlsproxy_is_told_and_not_as_its_own_line_says(seen) -> None:
+    told = seen(POSTSCREEN % "SSLv3", smtpd_tls_security_level="may", smtpd_tls_protocols=">=TLSv1.2", smtpd_tls_auth_only="yes", **PROXIED)
+    [at] = told["listeners"]
+    assert (at["program"], at["level"], at["parameters"]["smtpd_tls_protocols"], at["parameters"]["smtpd_tls_ciphers"]) == (
+        "postscreen", "may", ">=TLSv1.2", "high",
+    )
+    assert at["chain_files"] == [{"certificate_file": "/proxy.pem", "key_file": "/proxy.pem"}]
+    assert "smtpd_tls_auth_only" not in at["parameters"]  # neither of the two reads it
+
+
+def test_the_smtpd_behind_postscreen_is_told_with_it(seen) -> None:
+    [at] = seen(POSTSCREEN % "SSLv3", smtpd_tls_security_level="may", smtpd_tls_protocols=">=TLSv1.2", smtpd_tls_chain_files="/a.pem")["listeners"]
+    behind = at["behind"]
+    assert (behind["service"], behind["level"], behind["overrides"]) == ("smtpd", "encrypt", {"smtpd_tls_security_level": "encrypt"})
+    assert behind["parameters"]["smtpd_tls_protocols"] == ">=TLSv1.2"
+    assert behind["chain_files"] == [{"certificate_file": "/a.pem", "key_file": "/a.pem"}]
+
+
+def test_postscreen_hands_over_to_the_service_it_is_told_to(seen) -> None:
+    master = "smtp inet n - y - 1 postscreen\nsmtpd pass - - y - - smtpd\nother pass - - y - - smtpd\n"
+    assert seen(master, smtpd_service_name="other")["listeners"][0]["behind"]["service"] == "other"
+    assert seen(master, smtpd_service_name="nosuch")["listeners"][0]["behind"] is None
+    assert seen("smtp inet n - y - - smtpd\nsmtpd pass - - y - - smtpd\n")["listeners"][0]["behind"] is None
+
+
+def test_a_parameter_this_release_does_not_know_is_left_out(seen) -> None:
+    master = "smtp inet n - y - - smtpd\n"
+    assert "tls_config_file" not in seen(master)["listeners"][0]["parameters"]
+    assert seen(master, tls_config_file="default")["listeners"][0]["parameters"]["tls_config_file"] == "default"
+
+
+def test_a_port_nobody_knows_is_told_and_hides_no_other_listener(seen) -> None:
+    told = seen("nosuchport inet n - y - - smtpd\n2525 inet n - y - - smtpd\n")
+    assert [at["port"] for at in told["listeners"]] == [2525]
+    assert told["errors"] == [
+        "master.cf = nosuchport: no TCP port is known by the name nosuchport. Write the number, or add it to /etc/services.",
+    ]
+
+
+@pytest.mark.parametrize("release, version", [("3.10.13", "3.10.13"), ("3.11-20250801-nonprod", "3.11"), ("3.5.25", "3.5.25")])
+def test_the_release_is_told_in_numbers_and_as_postfix_says_it(seen, release: str, version: str) -> None:
+    told = seen("", mail_version=release)
+    assert (told["version"], told["mail_version"]) == (version, release)
+
+
+def test_the_tls_library_is_told_where_postfix_knows_it(tmp_path: Path) -> None:
+    (tmp_path / "master.cf").write_text("", encoding="utf-8")
+    values = {str(tmp_path): instance().values}
+    [told] = view.instances(postconf(values, T_compile_version="OpenSSL 3.0.11\n", T_run_version="OpenSSL 3.0.20\n", m="hash\nlmdb\n"), str(tmp_path))
+    assert (told["tls_library"], told["table_types"]) == ({"compile": "OpenSSL 3.0.11", "run": "OpenSSL 3.0.20"}, ["hash", "lmdb"])
+    for answers in ({}, {"T_compile_version": "", "T_run_version": ""}):
+        [told] = view.instances(postconf(values, **answers), str(tmp_path))
+        assert told["tls_library"] == {"compile": None, "run": None}
+
+
+def test_further_instances_are_told_once_each_and_a_missing_one_by_what_is_wrong(tmp_path: Path) -> None:
+    first, second, gone = (str(tmp_path / name) for name in ("first", "second", "gone"))
+    written = {first: dict(instance().values, multi_instance_directories="%s/, %s %s %s" % (second, gone, first, second))}
+    written[second] = dict(instance().values, myhostname="out.example.org")
+    for directory, port in ((first, 25), (second, 2525)):
+        Path(directory).mkdir()
+        (Path(directory) / "master.cf").write_text("%d inet n - y - - smtpd\n" % port, encoding="utf-8")
+    told = view.instances(postconf(written), first + "/")
+    assert [each["config_directory"] for each in told] == [first, second, gone]
+    assert [[at["port"] for at in each["listeners"]] for each in told] == [[25], [2525], []]
+    assert [each["myhostname"] for each in told] == ["mx.example.org", "out.example.org", None]
+    assert [set(each) for each in told] == [set(told[0])] * 3
+    assert not told[0]["errors"] and not told[1]["errors"] and "No such file or directory" in told[2]["errors"][0]
+
+
+def test_where_the_instance_asked_for_cannot_be_read_there_is_nothing_to_tell() -> None:
+    with pytest.raises(PostfixTlsError, match="/nonexistent/main.cf: Postfix can't read its own configuration"):
+        view.instances(postconf({}), "/nonexistent")

@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""postfix_tls_info as Ansible calls it: what it returns is what is documented, and it changes nothing."""
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+from ansible.module_utils import basic
+from ansible_collections.mailsec.postfix_tls.plugins.modules import postfix_tls_info
+from hosts_of_text import instance, postconf
+
+MASTER = "smtp inet n - y - 1 postscreen\nsmtpd pass - - y - - smtpd\n587 inet n - y - - smtpd -o smtpd_tls_security_level=encrypt\n"
+
+
+@pytest.fixture
+def etc(tmp_path: Path, monkeypatch) -> Path:
+    (tmp_path / "master.cf").write_text(MASTER, encoding="utf-8")
+    values = dict(
+        instance().values, default_database_type="hash", smtpd_sasl_auth_enable="no", tls_preempt_cipherlist="no", smtpd_tls_chain_files="/a.pem",
+    )
+    answer = postconf({str(tmp_path): values}, m="hash\n", T_compile_version="OpenSSL 3.5.6\n", T_run_version="OpenSSL 3.5.9\n")
+    monkeypatch.setattr(basic.AnsibleModule, "run_command", lambda _self, argv, **_options: answer(argv))
+    return tmp_path
+
+
+def test_the_documented_results_are_those_that_are_returned(run, etc: Path) -> None:
+    keys = yaml.safe_load(postfix_tls_info.RETURN)["instances"]["contains"]
+    [told] = run(postfix_tls_info, config_directory=str(etc))["instances"]
+    assert set(told) == set(keys)
+    assert type(told["tls_library"]["run"]) is type(keys["tls_library"]["sample"]["run"]) and set(told["tls_library"]) == {"compile", "run"}
+    documented = keys["listeners"]["contains"]
+    screen, submission = told["listeners"]
+    for listener in (screen, submission):
+        assert list(listener) == list(documented)
+    samples = {name: entry["sample"] for name, entry in documented.items()}
+    assert {name: type(value) for name, value in submission.items()} == {name: type(value) for name, value in samples.items()}
+    assert set(samples["parameters"]) <= set(submission["parameters"]) and set(samples["chain_files"][0]) == set(submission["chain_files"][0])
+    assert set(screen["behind"]) == {"service", "level", "parameters", "overrides", "chain_files"} <= set(documented)
+
+
+def test_it_only_looks_in_check_mode_as_well(run, etc: Path) -> None:
+    before = sorted((path, path.read_bytes()) for path in etc.iterdir())
+    really, checked = run(postfix_tls_info, config_directory=str(etc)), run(postfix_tls_info, config_directory=str(etc), _ansible_check_mode=True)
+    assert really["instances"] == checked["instances"] and really["changed"] is False and checked["changed"] is False
+    assert sorted((path, path.read_bytes()) for path in etc.iterdir()) == before
+
+
+def test_a_directory_without_postfix_gives_one_clear_message(run, etc: Path) -> None:
+    result = run(postfix_tls_info, config_directory=str(etc / "nosuch"))
+    assert result["failed"] and "instances" not in result
+    assert result["msg"].startswith("%s/nosuch/main.cf: Postfix can't read its own configuration (postconf: fatal: open" % etc)
+
+
+def test_a_host_without_postfix_is_told_so(run, monkeypatch) -> None:
+    def missing(_self: object, argv: list, **_options: object) -> tuple:
+        raise FileNotFoundError(argv[0])
+
+    monkeypatch.setattr(basic.AnsibleModule, "run_command", missing)
+    result = run(postfix_tls_info)
+    assert result["failed"] and result["msg"] == "postconf: there is no Postfix on this host. Install the package postfix first."
+
+
+def test_the_documented_options_are_those_of_the_code() -> None:
+    documented = yaml.safe_load(postfix_tls_info.DOCUMENTATION)["options"]
+    assert {name: (entry["type"], entry["default"]) for name, entry in documented.items()} == {
+        name: (entry["type"], entry["default"]) for name, entry in postfix_tls_info.ARGUMENT_SPEC.items()
+    }
