@@ -30,13 +30,18 @@ def own(run: Run) -> Callable[[str], list]:
         services = [service for service in instance.services if service.receives]
         return [
             Own(
-                Target(listener.address, listener.port, listener.protocol, name),
+                Target(listener.address, listener.port, _spoken(listener), name),
                 promised(listener, trusted=True),
                 lint.complaints(functools.partial(instance.effective, service=service)),
             )
             for listener, service in zip(instance.listeners(), services)
         ]
     return listeners
+
+
+def _spoken(listener: Listener) -> str:
+    """The protocol as a target has it: where TLS is required, MAIL has to be refused before it."""
+    return "submission" if listener.protocol == "smtp" and listener.level == "encrypt" else listener.protocol
 
 
 def promised(listener: Listener, trusted: bool) -> dict:

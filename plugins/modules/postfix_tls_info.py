@@ -196,18 +196,15 @@ import typing as t
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._error import PostfixTlsError
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix import view
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.command import runner
 
 ARGUMENT_SPEC = {"config_directory": {"type": "path", "default": "/etc/postfix"}}
 
 
 def main() -> t.NoReturn:
     module = AnsibleModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
-
-    def run(argv: list) -> tuple:
-        return module.run_command(argv, path_prefix="/usr/sbin:/sbin", environ_update={"LC_ALL": "C"}, handle_exceptions=False)
-
     try:
-        module.exit_json(changed=False, instances=view.instances(run, module.params["config_directory"]))
+        module.exit_json(changed=False, instances=view.instances(runner(module), module.params["config_directory"]))
     except PostfixTlsError as error:
         module.fail_json(msg=str(error), **error.details)
 

@@ -40,7 +40,7 @@ def looks() -> dict:
     }
     running = {name: MailServer(behaviour).__enter__() for name, behaviour in servers.items()}
     targets = [Target(host=name, port=server.port, address="127.0.0.1") for name, server in running.items()]
-    results = probe_all(targets, Look(ca_content=ROOT.pem, details=True))
+    results = probe_all(targets, Look(ca_content=ROOT.pem))
     for server in running.values():
         server.__exit__()
     judged = [dict(facts, findings=judge(facts, Expectation())) for facts in results]

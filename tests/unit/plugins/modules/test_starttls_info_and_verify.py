@@ -11,6 +11,7 @@ from ansible_collections.mailsec.postfix_tls.plugins.doc_fragments.starttls impo
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils import _verification
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls import options
 from ansible_collections.mailsec.postfix_tls.plugins.modules import starttls_info, starttls_verify
+from hosts_of_text import instance
 from issuing import issue
 from servers import Behaviour, MailServer
 
@@ -100,3 +101,83 @@ def test_the_documented_options_are_those_of_the_code() -> None:
     for name, documented in {**shared, **own}.items():
         assert documented.get("default") == _verification.ARGUMENT_SPEC[name].get("default"), name
         assert documented.get("choices") == _verification.ARGUMENT_SPEC[name].get("choices"), name
+
+
+@pytest.fixture
+def own_host(monkeypatch, tmp_path: Path):
+    """A Postfix of files alone, whose postconf reads them: (main.cf, lines of master.cf) -> nothing."""
+    def configured(main: dict, *services: str) -> None:
+        (tmp_path / "master.cf").write_text("\n".join(services) + "\n", encoding="utf-8")
+        values = dict(instance(str(tmp_path)).values, **main)
+
+        def command(argv: list, _stdin: str | None = None) -> tuple:
+            return 0, "".join("%s = %s\n" % row for row in values.items()), "" if argv[0] == "postconf" else "?"
+
+        for module in (starttls_info, starttls_verify):
+            monkeypatch.setattr(module, "runner", lambda _module: command)
+    return configured
+
+
+def test_without_targets_every_own_listener_is_held_against_what_its_parameters_promise(run, own_host, ca_file: str, tmp_path: Path) -> None:
+    chain = tmp_path / "chain.pem"
+    chain.write_text(LEAF.key_pem() + LEAF.pem, encoding="utf-8")
+    main = {"myhostname": "mx.example.org", "smtpd_tls_security_level": "may", "smtpd_tls_chain_files": str(chain)}
+    main.update(smtpd_tls_protocols=">=TLSv1.2", smtpd_tls_mandatory_protocols=">=TLSv1.2")
+    old = (ssl.TLSVersion.MINIMUM_SUPPORTED, ssl.TLSVersion.TLSv1_3)
+    with MailServer(Behaviour(chain=LEAF)) as one, MailServer(Behaviour(chain=LEAF, versions=old)) as other, MailServer(Behaviour()) as plain:
+        services = (
+            "127.0.0.1:%d inet n - y - - smtpd" % one.port,
+            "127.0.0.1:%d inet n - y - - smtpd -o smtpd_tls_security_level=encrypt" % other.port,
+            "127.0.0.1:%d inet n - y - - smtpd -o smtpd_tls_security_level=none" % plain.port,
+        )
+        own_host(main, *services)
+        told = run(starttls_verify, config_directory=str(tmp_path), ca_file=ca_file)
+        seen = run(starttls_info, config_directory=str(tmp_path), ca_file=ca_file)
+        healthy = run(starttls_verify, config_directory=str(tmp_path), ca_file=ca_file, checks=["reachable"])
+    assert [result["target"]["port"] for result in told["results"]] == [one.port, other.port, plain.port]
+    wrong = [
+        {finding["check"] for finding in result["findings"] if finding["verdict"] != "pass"} for result in told["results"]
+    ]
+    assert wrong == [set(), {"versions", "mail_before_tls"}, set()] and told["failed"]
+    assert "configuration" in [finding["check"] for finding in told["results"][0]["findings"]]
+    assert [result["smtp"]["starttls"] for result in seen["results"]] == [True, True, False] and not healthy.get("failed")
+
+
+@pytest.mark.parametrize("name, value, told", [
+    ("smtpd_tls_exclude_ciphers", "aNULLL", "did you mean aNULL?"),
+    ("tls_eecdh_auto_curves", "X25519 prime256v1x", "did you mean prime256v1?"),
+    ("smtpd_tls_protocols", "TLSv1.2", "TLS 1.3 would be off"),
+])
+def test_what_postfix_takes_without_a_word_fails_a_check_of_its_own(run, own_host, ca_file: str, tmp_path: Path, name: str, value: str, told: str) -> None:
+    with MailServer(Behaviour(chain=LEAF)) as server:
+        own_host({"myhostname": "mx.example.org", "smtpd_tls_security_level": "may", name: value}, "127.0.0.1:%d inet n - y - - smtpd" % server.port)
+        result = run(starttls_verify, config_directory=str(tmp_path), ca_file=ca_file)
+    assert {finding["check"] for finding in result["results"][0]["findings"] if finding["verdict"] != "pass"} == {"configuration"}
+    assert "%s = %s: " % (name, value) in result["msg"] and told in result["msg"]
+
+
+def test_starttls_stripped_on_the_way_shows_against_the_host_s_own_look(run, ca_file: str) -> None:
+    with MailServer(Behaviour(chain=LEAF)) as host, MailServer(Behaviour(ehlo=(b"PIPELINING", b"XXXXXXXA"))) as stripping:
+        inside = run(starttls_info, targets=[target(host)], ca_file=ca_file)["results"]
+        same = run(starttls_verify, targets=[target(host)], ca_file=ca_file, inside=inside)
+        inside[0]["target"]["port"] = stripping.port
+        told = run(starttls_verify, targets=[target(stripping)], ca_file=ca_file, inside=inside)
+    assert same["results"][0]["findings"][-1]["check"] == "same_from_inside" and not same.get("failed")
+    assert "same_from_inside fail: STARTTLS is not offered here, STARTTLS is offered there." in told["msg"]
+    assert "EHLO offers XXXXXXXA where STARTTLS would stand: a device on the way overwrites it" in told["msg"]
+
+
+def test_a_look_from_inside_that_saw_nothing_proves_nothing(run, ca_file: str) -> None:
+    with MailServer(Behaviour(chain=LEAF)) as host:
+        inside = [{"target": {"port": host.port}}]
+        told = run(starttls_verify, targets=[target(host)], ca_file=ca_file, inside=inside)
+    assert told["failed"] and "same_from_inside unknown: nothing was seen on both sides" in told["msg"]
+
+
+def test_a_profile_is_judged_and_single_items_go_before_it(run, ca_file: str) -> None:
+    with MailServer(Behaviour(chain=LEAF)) as server:
+        strictly = run(starttls_verify, targets=[target(server)], ca_file=ca_file, profile="intermediate", checks=["suites", "key"])
+        broadly = run(starttls_verify, targets=[target(server)], ca_file=ca_file, profile="interop", checks=["suites", "key"])
+        longer = run(starttls_verify, targets=[target(server)], ca_file=ca_file, profile="modern", expect={"floor": "TLSv1.2"}, checks=["versions"])
+    assert strictly["failed"] and "Mozilla Server Side TLS 6.0, intermediate" in str(strictly["results"])
+    assert not broadly.get("failed") and not longer.get("failed"), (broadly.get("msg"), longer.get("msg"))

@@ -10,9 +10,11 @@ from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.clie
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.connection import Deadline, printable
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.target import Target
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._tls.versions import BY_NAME
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._tls import groups, signatures
 from hypothesis import example, given
 from hypothesis import strategies as st
 from issuing import issue
+from servers import Said
 
 
 
@@ -63,6 +65,45 @@ def _memory(text: str) -> int:
     descriptor = os.memfd_create("chain")
     os.write(descriptor, text.encode())
     return descriptor
+
+
+REAL = [real_flight(version, name) for name, version in (("TLSv1.2", ssl.TLSVersion.TLSv1_2), ("TLSv1.3", ssl.TLSVersion.TLSv1_3))]
+
+
+@given(st.data())
+def test_a_real_flight_with_bytes_changed_cut_or_doubled_is_read_or_malformed_in_any_pieces(data) -> None:
+    flight = bytearray(data.draw(st.sampled_from(REAL)))
+    for _change in range(data.draw(st.integers(0, 3))):
+        flight[data.draw(st.integers(0, len(flight) - 1))] = data.draw(st.integers(0, 255))
+    at = data.draw(st.integers(0, len(flight)))
+    mangled = bytes(flight[:at] + data.draw(st.binary(max_size=20)) + flight[at:])
+    reader, pieces = server_flight.ServerFlight(frozenset([0xC02B])), data.draw(st.integers(1, 700))
+    try:
+        for begin in range(0, len(mangled), pieces):
+            reader.feed(mangled[begin:begin + pieces])
+    except PostfixTlsError:
+        pass
+    assert all(set(certificate.facts(der)) == set(certificate.facts(None)) for der in reader.certificates)
+    assert reader.key_exchange is None or reader.hello is not None
+
+
+def test_a_whole_flight_of_tls_1_2_brings_certificate_group_and_signature() -> None:
+    reader = server_flight.ServerFlight()
+    reader.feed(REAL[0])
+    assert reader.done and certificate.facts(reader.certificates[0])["names"] == ["DNS:mx.example.org"]
+    assert groups.BY_CODE[reader.key_exchange.group].name in ("X25519", "prime256v1") and reader.key_exchange.dh_bits is None
+    assert signatures.BY_CODE[reader.key_exchange.signature].hash == "SHA256"
+    assert {23, 0xFF01} <= reader.hello.extensions and reader.hello.compression == 0
+
+
+@given(st.lists(st.one_of(st.binary(min_size=1, max_size=80), st.sampled_from([b"250-X\r\n", b"250 X\r\n", b"220 a\n", b"421 x\r\n"])), max_size=6))
+def test_any_pieces_are_a_reply_or_one_clear_error(pieces: list) -> None:
+    try:
+        reply = smtp.Dialogue(Said(*pieces)).banner()
+    except PostfixTlsError as error:
+        assert str(error).isascii() and str(error).isprintable()
+        return
+    assert 200 <= reply.code <= 599 and str(reply).isascii() and str(reply).isprintable()
 
 
 def test_our_client_hello_is_understood_and_the_answer_read_byte_by_byte() -> None:
