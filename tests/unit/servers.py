@@ -24,8 +24,9 @@ class Behaviour:
     instead: what to do with the connection instead of everything; at_tls: instead of the handshake, once STARTTLS was answered;
     after_handshake: besides, when a handshake after STARTTLS is done. obeys_injected: what came in the clear behind STARTTLS is a command
     within TLS (CVE-2011-0411). mail: the reply to MAIL before TLS. ends: what it takes for the end of a message (CVE-2023-51764).
-    hello: from a ClientHello to bytes to answer it with, or None to go on as usual. suites: an OpenSSL cipher list. own_order: whether its own order counts. second: another chain, of another algorithm. curve: the only one it takes.
-    dh_parameters: PEM, for suites with DHE.
+    hello: from a ClientHello to bytes to answer it with, or None to go on as usual. suites: an OpenSSL cipher list. own_order: whether
+    its own order counts. second: another chain, of another algorithm. curve: the only one it takes. dh_parameters: PEM, for suites
+    with DHE.
     """
 
     chain: Issued | None = None

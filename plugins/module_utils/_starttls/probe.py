@@ -296,5 +296,4 @@ def _order(reverse: Answer | None, answers: dict) -> dict | None:
         return None
     flight = next(answers[name].flight for name in ("RSA", "ECDSA") if answers[name].verdict == "accepted")
     first, second = flight.hello.suite, reverse.flight.hello.suite
-    chosen = "the server's" if first == second else "the client's"
-    return {"verdict": chosen.split("'")[0][4:], "reason": "%s, then %s" % (suites.name(first), suites.name(second))}
+    return {"verdict": "server" if first == second else "client", "reason": "%s, then %s" % (suites.name(first), suites.name(second))}

@@ -71,8 +71,8 @@ class Look:
     """How to look. timeout: seconds for everything at one target. ca_file, ca_content: PEM, trusted instead of the system's store.
 
     depth: one of DEPTHS. sets: {name: numbers of suites before TLS 1.3}, each asked for at once. groups: names of those that a
-    profile does not have, asked for at once. hashes: of handshake signatures, likewise. smuggling_recipient: who gets a message where other ends of one are taken, None to
-    leave that alone.
+    profile does not have, asked for at once. hashes: of handshake signatures, likewise.
+    smuggling_recipient: who gets a message where other ends of one are taken, None to leave that alone.
     """
 
     timeout: float = 20.0

@@ -2,7 +2,6 @@
 """What deeper looks add: both chains of a server, every suite and group it has, whose order counts; and what a look may cost."""
 from __future__ import annotations
 
-import socket
 import ssl
 import threading
 import time
@@ -129,7 +128,6 @@ def certificate_flight(*certificates: bytes) -> bytes:
     messages = b"".join(bytes([kind]) + len(part).to_bytes(3, "big") + part for kind, part in ((2, hello), (11, body), (14, b"")))
     pieces = [messages[at:at + 16384] for at in range(0, len(messages), 16384)]
     return b"".join(b"\x16\x03\x03" + len(piece).to_bytes(2, "big") + piece for piece in pieces)
-
 
 
 HOSTILE = {

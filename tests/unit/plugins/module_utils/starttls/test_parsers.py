@@ -17,7 +17,6 @@ from issuing import issue
 from servers import Said
 
 
-
 def answer_of(data: bytes) -> object:
     """What decides, of all that was received so far."""
     flight = server_flight.ServerFlight()
