@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from typing import Iterator
 
@@ -29,6 +30,7 @@ def told(mx: Host) -> list:
     """The module's instances, run as a postmaster would, and as nobody in particular: it needs no rights."""
     said = subprocess.run(
         ["ansible", "-i", str(INVENTORY), mx.name, "-m", "mailsec.postfix_tls.postfix_tls_info"],
+        env={**os.environ, "ANSIBLE_FORCE_COLOR": "0", "ANSIBLE_NOCOLOR": "1"},  # molecule asks for colour
         stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
     ).stdout
     assert " | SUCCESS => " in said, said

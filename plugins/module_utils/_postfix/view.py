@@ -91,7 +91,7 @@ class _Described:
         release = self._host.effective("mail_version")
         return {
             "config_directory": self._host.directory,
-            "version": re.match(r"[\d.]*", release).group().rstrip("."),
+            "version": re.match(r"\d*(?:\.\d+)*", release).group(),
             "mail_version": release,
             "myhostname": self._host.effective("myhostname"),
             "default_database_type": self._host.effective("default_database_type"),
@@ -179,8 +179,8 @@ class _Described:
 
     def _postconf(self, *options: str) -> list:
         """The lines it prints; none where this release does not know the option or was built without TLS."""
-        status, out, _err = self._run(["postconf", "-c", self._host.directory, *options])
-        return out.splitlines() if status == 0 else []
+        _status, out, _err = self._run(["postconf", "-c", self._host.directory, *options])
+        return out.splitlines()
 
 
 def _of_smtpd(values: dict) -> dict:

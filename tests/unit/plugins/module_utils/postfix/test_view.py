@@ -76,6 +76,12 @@ def test_postscreen_does_tls_as_tlsproxy_is_told_and_not_as_its_own_line_says(se
     assert "smtpd_tls_auth_only" not in at["parameters"]  # neither of the two reads it
 
 
+def test_a_level_that_main_cf_gives_to_postscreen_itself_wins_over_that_of_smtpd_on_its_line(seen) -> None:
+    master = "smtp inet n - y - 1 postscreen -o smtpd_tls_security_level=encrypt\n"
+    assert seen(master, postscreen_tls_security_level="$smtpd_tls_security_level")["listeners"][0]["level"] == "encrypt"
+    assert seen(master, postscreen_tls_security_level="may")["listeners"][0]["level"] == "may"
+
+
 def test_the_smtpd_behind_postscreen_is_told_with_it(seen) -> None:
     [at] = seen(POSTSCREEN % "SSLv3", smtpd_tls_security_level="may", smtpd_tls_protocols=">=TLSv1.2", smtpd_tls_chain_files="/a.pem")["listeners"]
     behind = at["behind"]
