@@ -27,6 +27,7 @@ GROUPS = {
     "wire": {"wire1": "trixie", "wire2": "bookworm"},
     "sending_only": {"selfsigned": "trixie", "nocert": "bookworm"},
     "bench": {"bench1": "trixie"},
+    "faults": {"f-bullseye": "bullseye", "f-bookworm": "bookworm", "f-trixie": "trixie", "f-forky": "forky"},
 }
 RELEASE_OF = {name: release for members in GROUPS.values() for name, release in members.items()}
 

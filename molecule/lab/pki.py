@@ -8,7 +8,7 @@ from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 _DAYS = 365
@@ -26,13 +26,17 @@ class Authority:
             self._write("root", *root)
             self._write("intermediate", *self._issue("Lab intermediate", root, authority=True))
 
-    def chain(self, host: str) -> tuple:
-        """(key file, chain file) for a host: its certificate, then the intermediate."""
-        if not (self.folder / (host + ".pem")).exists():
+    def chain(self, host: str, another: str = "", **leaf: object) -> tuple:
+        """(key file, chain file) for a host: its certificate, then the intermediate.
+
+        another: a word for the files of one more chain. leaf: days (valid from now; below zero, ended so long ago) and key.
+        """
+        name = "-".join(filter(None, (host, another)))
+        if not (self.folder / (name + ".pem")).exists():
             issuer = self._read("intermediate")
-            key, leaf = self._issue(host, issuer)
-            self._write(host, key, leaf, issuer[1])
-        return self.folder / (host + ".key"), self.folder / (host + ".pem")
+            key, certificate = self._issue(host, issuer, **leaf)
+            self._write(name, key, certificate, issuer[1])
+        return self.folder / (name + ".key"), self.folder / (name + ".pem")
 
     def selfsigned(self, host: str) -> tuple:
         """(key file, chain file) of a certificate that only vouches for itself."""
@@ -42,15 +46,15 @@ class Authority:
         return self.folder / (name + ".key"), self.folder / (name + ".pem")
 
     @staticmethod
-    def _issue(name: str, issuer: tuple | None, authority: bool = False) -> tuple:
-        key = ec.generate_private_key(ec.SECP256R1())
+    def _issue(name: str, issuer: tuple | None, authority: bool = False, days: int = _DAYS, key: object = None) -> tuple:
+        key = key or ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         issuer_key, issuer_name = (issuer[0], issuer[1].subject) if issuer else (key, subject)
         now = datetime.datetime.now(datetime.timezone.utc)
         builder = (
             x509.CertificateBuilder().subject_name(subject).issuer_name(issuer_name).public_key(key.public_key())
             .serial_number(x509.random_serial_number())
-            .not_valid_before(now - datetime.timedelta(hours=1)).not_valid_after(now + datetime.timedelta(days=_DAYS))
+            .not_valid_before(now + datetime.timedelta(days=min(days, 0), hours=-1)).not_valid_after(now + datetime.timedelta(days=days))
             .add_extension(x509.BasicConstraints(ca=authority, path_length=None), critical=True)
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
             .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key()), critical=False)
@@ -63,7 +67,7 @@ class Authority:
             )
         return key, builder.sign(issuer_key, hashes.SHA256())
 
-    def _write(self, name: str, key: ec.EllipticCurvePrivateKey, *certificates: x509.Certificate) -> None:
+    def _write(self, name: str, key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey, *certificates: x509.Certificate) -> None:
         pem = key.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption(),
         )
@@ -76,6 +80,10 @@ class Authority:
     def _read(self, name: str) -> tuple:
         key = serialization.load_pem_private_key((self.folder / (name + ".key")).read_bytes(), None)
         return key, x509.load_pem_x509_certificate((self.folder / (name + ".pem")).read_bytes())
+
+
+def rsa_key() -> rsa.RSAPrivateKey:
+    return rsa.generate_private_key(public_exponent=65537, key_size=2048)
 
 
 def _usage(authority: bool) -> x509.KeyUsage:

@@ -3,7 +3,7 @@
 """What starttls_verify does, wherever it runs: in its module on a host, in its action plugin on the controller."""
 from __future__ import annotations
 
-from typing import Callable, Optional
+from typing import TYPE_CHECKING, Callable, Optional
 
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._chain import pem
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._error import PostfixTlsError
@@ -12,10 +12,13 @@ from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls impo
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.checks import CHECK_NAMES
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.expectation import Expectation
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.probe import probe_all
-from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.report import explain
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.report import explain, failed
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._tls.profiles import PROFILES
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._tls.suites import SETS
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._tls.versions import NAMES
+
+if TYPE_CHECKING:
+    from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.log import MailLog
 
 _VERSION = {"type": "str", "choices": list(NAMES)}
 
@@ -45,30 +48,51 @@ ARGUMENT_SPEC = dict(
     inside={"type": "list", "elements": "dict"},
     retries={"type": "int", "default": 0},
     delay={"type": "float", "default": 5.0},
+    log={"type": "bool", "default": True},
 )
 
 
-def result(params: dict, own: Optional[Callable[[str], list]] = None) -> dict:
+def result(params: dict, own: Optional[Callable[[str], list]] = None, log: Optional[MailLog] = None) -> dict:
     """The module's result for validated params, msg and failed included where it failed.
 
-    own: config_directory -> [Own], where this runs on a mail host; looked at when no target is named.
+    own: config_directory -> [Own], where this runs on a mail host; looked at when no target is named. log: of this host, where it is
+    to be asked.
     """
     try:
         listeners = own(params["config_directory"]) if own and params["targets"] is None else []
         targets = [listener.target for listener in listeners] or options.targets(params)
         expected = [_expectation(params, listener.promised) for listener in listeners] or [_expectation(params, {})] * len(targets)
         look = options.look(params, smuggling_recipient=params["smuggling_recipient"], **_asked(params, expected[0]))
-        means = polling.Means(lambda some: probe_all(some, look, params["concurrency"]))
-        results, attempts = polling.verify(targets, expected, means, params["retries"], params["delay"])
+
+        def look_at(some: list) -> list:
+            if log:
+                log.mark()  # at each look, so that what was mended meanwhile is not told
+            return probe_all(some, look, params["concurrency"])
+
+        results, attempts = polling.verify(targets, expected, polling.Means(look_at), params["retries"], params["delay"])
     except PostfixTlsError as error:
         return dict(error.details, failed=True, msg=str(error))
     for facts, listener in zip(results, listeners):
         facts["findings"].append(_configuration(listener))
     for facts in results:
         facts["findings"] += [_same_from_inside(facts, seen) for seen in params["inside"] or () if _same_service(facts, seen)][:1]
+    _join(results, log)
     seen = {"changed": False, "results": results, "attempts": attempts}
     wrong = explain(results)
     return dict(seen, failed=True, msg=wrong) if wrong else seen
+
+
+def _join(results: list, log: MailLog | None) -> None:
+    """To each finding that did not pass, what this host's own log says of our connections, where it is its own target."""
+    told: dict = {}
+    for facts in results:
+        client = facts["vantage"]["source"] if log and facts["vantage"]["own"] else None
+        for finding in facts["findings"]:
+            finding["log"] = []
+            if client and failed([finding]):
+                if client not in told:
+                    told[client] = log.caused_by(client)
+                finding["log"] = told[client]
 
 
 def _expectation(params: dict, promised: dict) -> Expectation:

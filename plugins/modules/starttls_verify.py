@@ -130,6 +130,16 @@ options:
     description: Seconds from the start of a look to the start of the next.
     type: float
     default: 5.0
+  log:
+    description:
+      - Whether to join what did not pass with this host's own mail log, where a target is one of this host's addresses. It then says
+        not only that the handshake was refused, but that Postfix could not read the key.
+      - The log is C(maillog_file) of C(/etc/postfix/main.cf), C(/var/log/mail.log) or C(/var/log/maillog), else the journal. A log that
+        can't be read, which mostly takes C(become), is passed over in silence.
+      - Lines are those of the processes that served the addresses we came from, so targets at one address share them. Not asked in a look
+        from the controller itself.
+    type: bool
+    default: true
 seealso:
   - module: mailsec.postfix_tls.starttls_info
   - plugin: mailsec.postfix_tls.query
@@ -203,8 +213,9 @@ msg:
   returned: failure
   type: str
   sample: >-
-    mx1.example.org:25: starttls_offered fail: EHLO offers no STARTTLS. Expected: EHLO offers STARTTLS.
-    Fix: smtpd_tls_security_level = may (and no starttls in smtpd_discard_ehlo_keywords).
+    127.0.0.1:25: handshake fail: 454 4.7.0 TLS not available due to local problem. Expected: a finished handshake.
+    Fix: smtpd_tls_chain_files = a file that Postfix can read: key, its certificate, then the intermediates; the mail log has the cause.
+    Postfix logged: warning: error loading chain from /etc/postfix/tls/mx.pem: key not first.
 attempts:
   description: How often it was looked.
   returned: always
@@ -322,7 +333,10 @@ results:
           trust: {"verdict": "pass", "reason": "the chain ends at a trusted CA"}
           certificates: []
     findings:
-      description: What was made of it, one entry per check. C(fix) is V(null) where it passed.
+      description:
+        - What was made of it, one entry per check. C(fix) is V(null) where it passed.
+        - C(log) has what Postfix logged of our connections, the most telling line first, where O(log) is in effect; it is empty
+          where the check passed.
       type: list
       elements: dict
       sample:
@@ -332,6 +346,7 @@ results:
           expected: TLSv1.2 or newer is accepted and everything older than TLSv1.2 is refused
           fix: smtpd_tls_protocols = >=TLSv1.2 (before Postfix 3.6 name what is older, each with a !), smtpd_tls_mandatory_protocols alike
           reference: RFC 9325 section 3.1.1
+          log: []
 """
 
 import typing as t
@@ -339,12 +354,14 @@ import typing as t
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils import _verification
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.command import runner
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.log import MailLog
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._promise import own
 
 
 def main() -> t.NoReturn:
     module = AnsibleModule(argument_spec=_verification.ARGUMENT_SPEC, supports_check_mode=True)
-    module.exit_json(**_verification.result(module.params, own(runner(module))))
+    run = runner(module)
+    module.exit_json(**_verification.result(module.params, own(run), MailLog(run, module.params["config_directory"]) if module.params["log"] else None))
 
 
 if __name__ == "__main__":

@@ -4,16 +4,11 @@
 from __future__ import annotations
 
 import os
-import re
 import time
 
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._error import PostfixTlsError
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.instance import Run
-
-DEFAULT_DIRECTORY = "/etc/postfix"
-_TROUBLE = re.compile(r"postfix.*(?:warning|error|fatal|panic):")
-_PREFIX = re.compile(r"^.*?\[\d+\]: ")
-_LOG_FILES = ("/var/log/mail.log", "/var/log/maillog")
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.log import DEFAULT_DIRECTORY, MailLog
 
 
 class Service:
@@ -23,8 +18,7 @@ class Service:
         self._run = run
         self._directory = directory
         self._start_timeout = start_timeout
-        self._since = time.time()
-        self._log_sizes: dict[str, int] = {}
+        self._log = MailLog(run, directory)
         self._before: int | None = None
         self._queue: str | None = None
 
@@ -60,27 +54,11 @@ class Service:
 
     def mark_log(self) -> None:
         """From here on, C(log) tells what was logged."""
-        self._since = time.time()
-        self._log_sizes = {path: os.path.getsize(path) for path in _LOG_FILES if os.path.exists(path)}
+        self._log.mark()
 
     def log(self, most: int = 10) -> list:
-        """The last lines since C(mark_log) in which Postfix warns, from mail log files, else from the journal."""
-        lines: list[str] = []
-        for path, size in self._log_sizes.items():
-            try:
-                with open(path, encoding="utf-8", errors="replace") as file:
-                    file.seek(size if os.path.getsize(path) >= size else 0)
-                    lines += file.read(1 << 20).splitlines()
-            except OSError:
-                continue
-        if not lines and os.path.isdir("/run/systemd/system"):
-            _status, out, _err = self._run(
-                ["journalctl", "--quiet", "--no-pager", "--output=short", "--lines=500", "--since=@%d" % self._since],
-            )
-            lines = out.splitlines()
-        # The last of each: retries and further processes say the same again.
-        told = {_PREFIX.sub("", line): line.strip() for line in lines if _TROUBLE.search(line)}
-        return list(told.values())[-most:]
+        """The last lines since C(mark_log) in which Postfix warns."""
+        return self._log.warnings(most)
 
     def _restart_commands(self) -> list:
         if self._directory == DEFAULT_DIRECTORY:

@@ -6,6 +6,7 @@ It judges nothing (C(checks) does), knows nothing of Ansible and needs nothing b
 """
 from __future__ import annotations
 
+import ipaddress
 from concurrent.futures import ThreadPoolExecutor
 
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._error import PostfixTlsError
@@ -224,7 +225,7 @@ class _Probe:
 
 def _vantage(source: str | None, address: str | None) -> dict:
     """own: a look at the machine itself, from which some protections can't be seen."""
-    return {"source": source, "own": None if source is None else source == address}
+    return {"source": source, "own": None if source is None else source == address or ipaddress.ip_address(address).is_loopback}
 
 
 def _tls(verified: Handshake) -> dict:

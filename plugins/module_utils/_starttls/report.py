@@ -4,6 +4,10 @@
 from __future__ import annotations
 
 
+#: Of what Postfix logged, this much is told; the findings have all of it.
+_MOST_LINES = 4
+
+
 def failed(findings: list) -> list:
     """Those that did not pass."""
     return [finding for finding in findings if finding["verdict"] != "pass"]
@@ -16,11 +20,15 @@ def explain(results: list) -> str:
         groups: dict = {}
         for finding in failed(result["findings"]):
             groups.setdefault(finding["observed"], []).append(finding)
+        logged = list(dict.fromkeys(line for finding in result["findings"] for line in finding.get("log", ())))[:_MOST_LINES]
         for observed, (first, *same) in groups.items():
             line = "%s: %s: %s. Expected: %s. Fix: %s." % (
                 where(result["target"]), "%s %s" % (first["check"], first["verdict"]), observed, first["expected"], first["fix"],
             )
             lines.append(line + (" For the same reason unknown: %s." % ", ".join(finding["check"] for finding in same) if same else ""))
+            if logged:
+                lines[-1] += " Postfix logged: %s." % " | ".join(line.rstrip(".") for line in logged)
+                logged = []
     return "\n".join(lines)
 
 

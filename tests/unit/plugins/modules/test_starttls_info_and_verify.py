@@ -9,6 +9,7 @@ import pytest
 import yaml
 from ansible_collections.mailsec.postfix_tls.plugins.doc_fragments.starttls import ModuleDocFragment
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils import _verification
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix import log
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls import options
 from ansible_collections.mailsec.postfix_tls.plugins.modules import starttls_info, starttls_verify
 from hosts_of_text import instance
@@ -39,6 +40,45 @@ def test_a_good_server_passes_and_a_bad_one_fails_with_the_same_structure(run, c
     assert "Fix: smtpd_tls_security_level = may" in failed["msg"]
     assert set(passed["results"][0]) == set(failed["results"][0]) == set(failed["results"][1]) == set(told["results"][0]) | {"findings"}
     assert not told.get("failed") and told["results"][0]["smtp"]["starttls"] is False
+
+
+@pytest.fixture
+def postfix_log(tmp_path: Path, monkeypatch) -> list:
+    """Lines that a look at this host causes in a log of its own."""
+    file, caused = tmp_path / "mail.log", []
+    file.write_text("Jan 1 mx postfix/smtpd[7]: warning: key at index 1 in a.pem does not match next certificate\n", encoding="utf-8")
+    monkeypatch.setattr(log, "_FILES", (str(file),))
+    look = _verification.probe_all
+
+    def logged(*arguments: object) -> list:
+        facts = look(*arguments)
+        with file.open("a", encoding="utf-8") as stream:
+            stream.write("".join(line + "\n" for line in caused))
+        return facts
+
+    monkeypatch.setattr(_verification, "probe_all", logged)
+    return caused
+
+
+def test_what_fails_on_this_host_is_told_with_what_its_own_log_says_of_it_once_a_target(run, ca_file: str, postfix_log: list) -> None:
+    for text in ("connect from localhost[127.0.0.1]", *("warning: TLS library problem: %d" % number for number in range(9))):
+        postfix_log.append("Jan 1 mx postfix/smtpd[7]: %s" % text)
+    with MailServer(Behaviour()) as bad, MailServer(Behaviour(chain=LEAF)) as good:
+        failed = run(starttls_verify, targets=[target(bad), target(good)], ca_file=ca_file)
+        apart = run(starttls_verify, targets=[target(bad)], ca_file=ca_file, log=False)
+        passed = run(starttls_verify, targets=[target(good)], ca_file=ca_file)
+    told = " Postfix logged: warning: key at index 1 in a.pem does not match next certificate | warning: TLS library problem: 0 | "
+    assert failed["msg"].count("Postfix logged: ") == 1 and failed["msg"].endswith(told + "%s | %s." % tuple("warning: TLS library problem: %d" % n for n in (1, 2)))
+    findings = failed["results"][0]["findings"] + failed["results"][1]["findings"]
+    assert {finding["verdict"]: len(finding["log"]) for finding in findings} == {"pass": 0, "fail": 10, "unknown": 10}
+    assert "Postfix logged" not in apart["msg"] and not any(finding["log"] for finding in apart["results"][0]["findings"])
+    assert not any(finding["log"] for finding in passed["results"][0]["findings"])
+
+
+def test_the_log_of_this_host_is_not_asked_about_another(run, postfix_log: list) -> None:
+    postfix_log.append("Jan 1 mx postfix/smtpd[7]: connect from localhost[127.0.0.1]")
+    elsewhere = run(starttls_verify, targets=[{"host": "mx", "address": "192.0.2.1"}], timeout=0.1)
+    assert elsewhere["failed"] and "Postfix logged" not in elsewhere["msg"]
 
 
 def test_the_deployed_chain_is_compared_with_the_served_one(run, ca_file: str, tmp_path: Path) -> None:

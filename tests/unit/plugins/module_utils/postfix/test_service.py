@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._error import PostfixTlsError
-from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix import service
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix import log, service
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.service import Service
 
 WARNING = "2026-01-01T00:00:00 mx postfix/smtpd[%d]: warning: cannot get RSA private key"
@@ -47,7 +47,7 @@ class Host:
 @pytest.fixture
 def host(tmp_path: Path, monkeypatch) -> Host:
     host = Host(tmp_path)
-    monkeypatch.setattr(service, "_LOG_FILES", (str(host.log), str(tmp_path / "maillog")))
+    monkeypatch.setattr(log, "_FILES", (str(host.log), str(tmp_path / "maillog")))
     manage(monkeypatch)
     return host
 
