@@ -21,16 +21,18 @@ def play(playbook: Path, limit: str, *options: str, **variables: object) -> str:
     return done.stdout + done.stderr
 
 
-def ask(group: str, module: str, **arguments: object) -> dict:
-    """{host: what the module returned there}, run as root on all hosts of a group at once. Raises AssertionError where one returned nothing."""
-    inventory = INVENTORY / (group + ".json")
-    words = ["ansible", group, "-i", str(inventory), "--become", "--one-line", "--module-name", module, "--args", json.dumps(arguments)]
-    environment = {**os.environ, "ANSIBLE_CONFIG": str(TOP / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"}
+def ask(limit: str, module: str, *options: str, **arguments: object) -> dict:
+    """{host: what the module returned there}, on a host or on all of a group at once. Raises AssertionError where one returned nothing."""
+    words = ["ansible", limit, "-i", str(INVENTORY), "--module-name", module, "--args", json.dumps(arguments), *options]
+    # Molecule asks for colours, and they would be in the JSON.
+    environment = {**os.environ, "ANSIBLE_CONFIG": str(TOP / "ansible.cfg"), "ANSIBLE_FORCE_COLOR": "false", "ANSIBLE_NOCOLOR": "true"}
     done = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, cwd=TOP, env=environment)
-    # Ansible says in a word beside the result whether it failed.
-    lines = re.findall(r"^(\S+) \| (\w+)!? => (\{.*\})$", done.stdout, re.MULTILINE)
-    told = {host: dict(json.loads(result), failed=word == "FAILED") for host, word, result in lines}
-    assert set(told) == set(_hosts(inventory)), done.stdout + done.stderr
+    told = {}
+    for answer in re.finditer(r"^(\S+) \| (\w+)!? => ", done.stdout, re.MULTILINE):
+        result, _end = json.JSONDecoder().raw_decode(done.stdout, answer.end())
+        told[answer.group(1)] = dict(result, failed=answer.group(2) == "FAILED")  # Ansible says it in that word alone
+    expected = {name for hosts in map(_hosts, INVENTORY.glob(limit + ".json")) for name in hosts} or {limit}
+    assert set(told) == expected, done.stdout + done.stderr
     return told
 
 

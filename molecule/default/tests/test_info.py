@@ -2,14 +2,11 @@
 """What postfix_tls_info tells of real listeners is what Postfix itself tells, and what they do on the wire."""
 from __future__ import annotations
 
-import json
-import os
-import subprocess
 from typing import Iterator
 
 import pytest
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.view import DIALOGUE, HANDSHAKE
-from reach import INVENTORY, Host
+from reach import Host, ask
 
 ONLY_1_3 = "!SSLv2,!SSLv3,!TLSv1,!TLSv1.1,!TLSv1.2"  # in the form that all releases understand
 NOT_1_3 = "!SSLv2,!SSLv3,!TLSv1,!TLSv1.1,!TLSv1.3"
@@ -28,13 +25,9 @@ ADDED = {
 
 def told(mx: Host) -> list:
     """The module's instances, run as a postmaster would, and as nobody in particular: it needs no rights."""
-    said = subprocess.run(
-        ["ansible", "-i", str(INVENTORY), mx.name, "-m", "mailsec.postfix_tls.postfix_tls_info"],
-        env={**os.environ, "ANSIBLE_FORCE_COLOR": "0", "ANSIBLE_NOCOLOR": "1"},  # molecule asks for colour
-        stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
-    ).stdout
-    assert " | SUCCESS => " in said, said
-    return json.loads(said.partition(" => ")[2])["instances"]
+    result = ask(mx.name, "mailsec.postfix_tls.postfix_tls_info")[mx.name]
+    assert not result["failed"], result
+    return result["instances"]
 
 
 @pytest.fixture(scope="module", params=["bullseye", "bookworm", "trixie", "forky"])

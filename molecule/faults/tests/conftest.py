@@ -94,7 +94,8 @@ class Hosts:
         """{host: result} of starttls_verify run there."""
         target = {"host": "127.0.0.1", "server_name": "{{ inventory_hostname }}.lab.test"}
         ca_file = "/usr/local/share/ca-certificates/lab.crt"
-        return ask("faults", "mailsec.postfix_tls.starttls_verify", targets=[target], ca_file=ca_file, timeout=5, min_days_left=14, **options)
+        arguments = {"targets": [target], "ca_file": ca_file, "timeout": 5, "min_days_left": 14, **options}
+        return ask("faults", "mailsec.postfix_tls.starttls_verify", "--become", **arguments)
 
     def assert_healthy(self) -> None:
         told = {name: result["msg"] for name, result in self.verify(deployed_chain=DEPLOYED).items() if result["failed"]}

@@ -26,6 +26,7 @@ _AT_A_TIME = 4
 
 _COMPRESSION, _ENCRYPT_THEN_MAC, _EXTENDED_MASTER_SECRET, _RENEGOTIATION_INFO = 1, 22, 23, 0xFF01
 _HYBRID = "X25519MLKEM768"
+_OF_CERTIFICATES = tuple(groups.named(name).code for name in ("prime256v1", "secp384r1", "secp521r1"))
 _CLASSIC = NAMES[:-1]
 
 
@@ -182,6 +183,10 @@ class _Probe:
             if newest:
                 ephemeral = tuple(suite.code for suite in suites.SUITES if suite.exchange == "ECDHE")
                 offers["groups"] = Offer(newest, None if newest == "TLSv1.3" else ephemeral, groups=others)
+                if newest != "TLSv1.3":
+                    # Before TLS 1.3 a server shows an ECDSA certificate only to who offers its curve (RFC 8422 section 5.1).
+                    offers["groups_behind"] = Offer(newest, ephemeral, groups=others + tuple(
+                        code for code in _OF_CERTIFICATES if code not in others))
         seen = dict(zip(offers, pool.map(lambda offer: self._ask(offer, True), offers.values())))
         nothing = Answer("unknown", "not asked, because no version before TLSv1.3 was clearly refused or accepted") if unclear else (
             Answer("refused", "no version before TLSv1.3 is accepted"))
@@ -191,7 +196,8 @@ class _Probe:
         tls["signatures"]["weak"] = _chose_signature(seen.get("signatures", nothing), self.look.hashes)
         tls["order"] = _order(seen.get("order"), answers)
         if "groups" in seen:
-            tls["groups"]["other"] = _chose_group(seen["groups"], others)
+            asked = [_chose_group(seen[name], others) for name in ("groups", "groups_behind") if name in seen]
+            tls["groups"]["other"] = next((answer for answer in asked if answer["verdict"] == "accepted"), asked[0])
 
     def _keep_flight(self, algorithm: str, answer: Answer) -> None:
         flight = answer.flight
