@@ -8,7 +8,7 @@ from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 _DAYS = 365
@@ -34,6 +34,15 @@ class Authority:
             self._write(host, key, leaf, issuer[1])
         return self.folder / (host + ".key"), self.folder / (host + ".pem")
 
+    def rsa_chain(self, host: str) -> tuple:
+        """As chain, with an RSA key, and with the root at its end as some hand it out: not of the other chain's length."""
+        name = host + "-rsa"
+        if not (self.folder / (name + ".pem")).exists():
+            issuer = self._read("intermediate")
+            key, leaf = self._issue(host, issuer, key=rsa.generate_private_key(65537, 2048))
+            self._write(name, key, leaf, issuer[1], self._read("root")[1])
+        return self.folder / (name + ".key"), self.folder / (name + ".pem")
+
     def selfsigned(self, host: str) -> tuple:
         """(key file, chain file) of a certificate that only vouches for itself."""
         name = host + "-selfsigned"
@@ -42,8 +51,8 @@ class Authority:
         return self.folder / (name + ".key"), self.folder / (name + ".pem")
 
     @staticmethod
-    def _issue(name: str, issuer: tuple | None, authority: bool = False) -> tuple:
-        key = ec.generate_private_key(ec.SECP256R1())
+    def _issue(name: str, issuer: tuple | None, authority: bool = False, key: rsa.RSAPrivateKey | None = None) -> tuple:
+        key = key or ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         issuer_key, issuer_name = (issuer[0], issuer[1].subject) if issuer else (key, subject)
         now = datetime.datetime.now(datetime.timezone.utc)
@@ -63,7 +72,7 @@ class Authority:
             )
         return key, builder.sign(issuer_key, hashes.SHA256())
 
-    def _write(self, name: str, key: ec.EllipticCurvePrivateKey, *certificates: x509.Certificate) -> None:
+    def _write(self, name: str, key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey, *certificates: x509.Certificate) -> None:
         pem = key.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption(),
         )
