@@ -13,7 +13,7 @@ export ANSIBLE_HOME := $(CACHE)/ansible
 export PYTHONDONTWRITEBYTECODE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint unit sanity scenario $(SCENARIOS:%=scenario-%) bench hosts login clean distclean
+.PHONY: help setup demo test lint unit sanity crosscheck scenario $(SCENARIOS:%=scenario-%) bench hosts login clean distclean
 
 help: ## show this
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -22,8 +22,9 @@ demo: setup ## harden two real Postfix hosts, and prove it on the wire
 	@$(LAB) up demo
 	@tests/demo/run
 
-test: setup ## lint, unit tests, ansible-test sanity, all molecule scenarios
-	@trap '$(LAB) down $(SCENARIOS)' EXIT; tests/all
+test: setup ## lint, unit tests, ansible-test sanity, the crosscheck, all molecule scenarios
+	@tests/setup crosscheck
+	@trap '$(LAB) down $(SCENARIOS) crosscheck' EXIT; tests/all
 
 lint: $(VENV)/ready ## all static checks
 	@tests/lint/run
@@ -33,6 +34,11 @@ unit: $(VENV)/ready ## unit tests
 
 sanity: $(VENV)/ready ## all tests of ansible-test sanity
 	@tests/sanity/run
+
+crosscheck: setup ## what we say of real hosts against sslscan, nmap, s_client and posttls-finger; the hosts stay
+	@tests/setup crosscheck
+	@$(LAB) up crosscheck
+	@pytest tests/crosscheck
 
 scenario: setup ## one molecule scenario, as in S=wire; its hosts stay
 	@$(MOLECULE) $(or $(S),$(error Say which, as in S=wire: $(SCENARIOS))) --destroy=never

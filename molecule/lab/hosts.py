@@ -28,6 +28,7 @@ GROUPS = {
     "sending_only": {"selfsigned": "trixie", "nocert": "bookworm"},
     "bench": {"bench1": "trixie"},
     "faults": {"f-bullseye": "bullseye", "f-bookworm": "bookworm", "f-trixie": "trixie", "f-forky": "forky"},
+    "crosscheck": {"x-stock-bullseye": "bullseye", "x-stock-trixie": "trixie", "x-hard-bookworm": "bookworm", "x-hard-trixie": "trixie"},
 }
 RELEASE_OF = {name: release for members in GROUPS.values() for name, release in members.items()}
 
@@ -176,6 +177,9 @@ class Lab:
         for name, release in GROUPS[group].items():
             key, chain = authority.chain("%s.%s" % (name, DOMAIN))
             hosts[name] = {"ansible_host": addresses[name], "lab_release": release, "lab_key_file": str(key), "lab_chain_file": str(chain)}
+            if name == "x-hard-trixie":
+                key, chain = authority.rsa_chain("%s.%s" % (name, DOMAIN))
+                hosts[name].update(lab_rsa_key_file=str(key), lab_rsa_chain_file=str(chain))
             if name == "selfsigned":
                 key, chain = authority.selfsigned("%s.%s" % (name, DOMAIN))
                 hosts[name].update(lab_selfsigned_key_file=str(key), lab_selfsigned_chain_file=str(chain))

@@ -38,6 +38,15 @@ class Authority:
             self._write(name, key, certificate, issuer[1])
         return self.folder / (name + ".key"), self.folder / (name + ".pem")
 
+    def rsa_chain(self, host: str) -> tuple:
+        """As chain, with an RSA key, and with the root at its end as some hand it out: not of the other chain's length."""
+        name = host + "-rsa-with-root"
+        if not (self.folder / (name + ".pem")).exists():
+            issuer = self._read("intermediate")
+            key, leaf = self._issue(host, issuer, key=rsa_key())
+            self._write(name, key, leaf, issuer[1], self._read("root")[1])
+        return self.folder / (name + ".key"), self.folder / (name + ".pem")
+
     def selfsigned(self, host: str) -> tuple:
         """(key file, chain file) of a certificate that only vouches for itself."""
         name = host + "-selfsigned"

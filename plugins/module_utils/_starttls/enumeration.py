@@ -38,11 +38,16 @@ def _groups(version: str, ask: Callable) -> tuple:
         return flight.hello.group or (flight.key_exchange.group if flight.key_exchange else None)
 
     found, ended = _strike(offered, lambda rest: ask(Offer(version, ephemeral, groups=tuple(rest))), chosen)
+    if ended and version != _TLS13:
+        # RFC 8422 section 5.1: who does not offer the curve of an ECDSA certificate as well can't be shown it, whatever group is at hand.
+        known = tuple(found)
+        more, ended = _strike(offered, lambda rest: ask(Offer(version, ephemeral, groups=(*rest, *known))), chosen, known)
+        found += more
     return version, [groups.BY_CODE[code].name for code in found], ended
 
 
-def _strike(offered: list, ask: Callable, chosen: Callable) -> tuple:
-    """(what was chosen, in that order; whether it ended because the server refused all that was left)"""
+def _strike(offered: list, ask: Callable, chosen: Callable, known: tuple = ()) -> tuple:
+    """(what was chosen, in that order; whether it ended because the server refused all that was left, or took what is known instead)"""
     found: list = []
     while offered:
         answer = ask(offered)
@@ -50,7 +55,7 @@ def _strike(offered: list, ask: Callable, chosen: Callable) -> tuple:
             return found, answer.verdict == "refused"
         code = chosen(answer.flight)
         if code not in offered:
-            return found, False
+            return found, code in known
         offered.remove(code)
         found.append(code)
     return found, True

@@ -120,6 +120,14 @@ UNTRUSTED = {
 }
 
 
+def test_groups_beside_the_curve_of_the_only_certificate_are_seen_before_tls_1_3_too() -> None:
+    """RFC 8422 section 5.1: a server can't show an ECDSA certificate to who offers any group but its curve."""
+    behaviour = Behaviour(LEAF, suites="ECDHE+aECDSA", versions=(ssl.TLSVersion.TLSv1_2,) * 2, own_order=False)
+    accepted = see(behaviour, depth="full")["tls"]["accepted"]
+    assert accepted["complete"]
+    assert {"X25519", "prime256v1", "secp384r1", "secp521r1", "X448"} <= set(accepted["groups"]["TLSv1.2"])
+
+
 @pytest.mark.parametrize("case", UNTRUSTED)
 def test_where_trust_fails_the_rest_is_known_all_the_same(case: str) -> None:
     leaf, more, told = UNTRUSTED[case]
