@@ -46,7 +46,8 @@ scenario: setup ## one molecule scenario, as in S=wire; its hosts stay
 $(SCENARIOS:%=scenario-%): scenario-%: setup
 	@$(MOLECULE) $*
 
-bench: setup ## what a run costs, as ratios
+bench: setup ## what a run and a look cost, as ratios
+	@tests/setup bench
 	@$(LAB) up bench >&2
 	@tests/benchmark/run
 

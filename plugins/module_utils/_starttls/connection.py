@@ -126,7 +126,16 @@ def connect(host: str, port: int, deadline: Deadline, source_address: str | None
 
 
 def _resolve(host: str, port: int, deadline: Deadline, where: str) -> list:
-    """[(family, socket address)]. The system's resolver knows no deadline, so it is left behind when it takes too long."""
+    """[(family, socket address)]. Nobody is asked about what is an address already, as it is for all connections but a target's first."""
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
+    except (OSError, ValueError):
+        found = _asked(host, port, deadline, where)
+    return [(family, address) for family, _type, _protocol, _name, address in found]
+
+
+def _asked(host: str, port: int, deadline: Deadline, where: str) -> list:
+    """As getaddrinfo has it. The system's resolver knows no deadline, so it is left behind when it takes too long."""
     outcome: list = []
 
     def ask() -> None:
@@ -145,7 +154,7 @@ def _resolve(host: str, port: int, deadline: Deadline, where: str) -> list:
         raise failure(where, "the name does not resolve: %s" % (found.strerror or found))
     if isinstance(found, Exception):
         raise failure(where, "the name can't be looked up: %s" % found)
-    return [(family, address) for family, _type, _protocol, _name, address in found]
+    return found
 
 
 def failure(where: str, reason: str, **details: object) -> PostfixTlsError:

@@ -85,6 +85,21 @@ def test_all_connections_go_to_the_address_that_answered_and_come_from_the_one_t
     assert (facts["target"]["address"], server.clients, facts["error"]) == ("127.0.0.1", {"127.0.0.2"}, None)
 
 
+def test_the_resolver_is_asked_once_for_a_name_and_never_for_an_address(monkeypatch) -> None:
+    asked, answer = [], socket.getaddrinfo
+
+    def getaddrinfo(host: str, *arguments: object, flags: int = 0, **options: object) -> list:
+        if not flags & socket.AI_NUMERICHOST:
+            asked.append(host)
+        return answer(host, *arguments, flags=flags, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    assert see(GOOD)["error"] is None and see(GOOD, host="::1")["error"] is None and asked == []
+    with MailServer(GOOD) as server:
+        assert probe(Target("localhost", server.port, server_name=NAME), Look(ca_content=ROOT.pem, timeout=5.0))["error"] is None
+    assert asked == ["localhost"]
+
+
 def test_a_source_address_of_another_machine_is_told_not_thrown() -> None:
     assert "cannot assign requested address" in see(GOOD, source_address="192.0.2.1")["error"]
 
