@@ -41,6 +41,7 @@ crosscheck: setup ## what we say of real hosts against sslscan, nmap, s_client a
 	@pytest tests/crosscheck
 
 scenario: setup ## one molecule scenario, as in S=wire; its hosts stay
+	@$(LAB) up $(or $(S),$(error Say which, as in S=wire: $(SCENARIOS))) # molecule does not see that hosts it made are gone
 	@$(MOLECULE) $(or $(S),$(error Say which, as in S=wire: $(SCENARIOS))) --destroy=never
 
 $(SCENARIOS:%=scenario-%): scenario-%: setup
