@@ -23,7 +23,8 @@ def play(playbook: Path, limit: str, *options: str, **variables: object) -> str:
 
 def ask(limit: str, module: str, *options: str, **arguments: object) -> dict:
     """{host: what the module returned there}, on a host or on all of a group at once. Raises AssertionError where one returned nothing."""
-    words = ["ansible", limit, "-i", str(INVENTORY), "--module-name", module, "--args", json.dumps(arguments), *options]
+    words = ["ansible", limit, "-i", str(INVENTORY), "--module-name", module, *options]
+    words += ["--args", json.dumps(arguments)] if arguments else []
     # Molecule asks for colours, and they would be in the JSON.
     environment = {**os.environ, "ANSIBLE_CONFIG": str(TOP / "ansible.cfg"), "ANSIBLE_FORCE_COLOR": "false", "ANSIBLE_NOCOLOR": "true"}
     done = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, cwd=TOP, env=environment)

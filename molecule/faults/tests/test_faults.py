@@ -27,7 +27,8 @@ class Fault(NamedTuple):
     """One row: how it is set, and what has to be seen of it.
 
     parameters: {name: value}, None removes. chain: parts of CHAIN. wire and log: patterns, for what the check observed and for what
-    Postfix logged of it; None where it logs nothing, "" where it logs only what our own look was refused. options: of starttls_verify. mended_by: reload or restart.
+    Postfix logged of it; None where it logs nothing, "" where it logs only what our own look was refused. options: of starttls_verify.
+    mended_by: reload or restart.
     """
 
     name: str

@@ -44,7 +44,9 @@ _OF_NAMES = re.compile(r"warning: (?:hostname|numeric hostname|malformed domain 
 #: The most telling first: (kind, what a line of it looks like). CONSEQUENCES are told only where nothing else is.
 _KINDS = (
     ("end of a process", re.compile(r"(?:fatal|panic): ")),
-    ("planned refusal", re.compile(r"TLS library problem: .*:(?:version too low|unsupported protocol|wrong version number|no shared cipher|no shared signature algorithms|no suitable [a-z ]+):")),
+    ("planned refusal", re.compile(
+        r"TLS library problem: .*:(?:version too low|unsupported protocol|wrong version number|no shared (?:cipher|signature algorithms)|no suitable [a-z ]+):",
+    )),
     ("library", re.compile(r"TLS library problem: ")),
     ("cause", re.compile(r"(?:warning|error): |^discarding EHLO keywords: .*STARTTLS")),
     ("consequence", re.compile(r"SSL_accept error|lost connection after STARTTLS")),

@@ -68,7 +68,8 @@ def test_what_fails_on_this_host_is_told_with_what_its_own_log_says_of_it_once_a
         apart = run(starttls_verify, targets=[target(bad)], ca_file=ca_file, log=False)
         passed = run(starttls_verify, targets=[target(good)], ca_file=ca_file)
     told = " Postfix logged: warning: key at index 1 in a.pem does not match next certificate | warning: TLS library problem: 0 | "
-    assert failed["msg"].count("Postfix logged: ") == 1 and failed["msg"].endswith(told + "%s | %s." % tuple("warning: TLS library problem: %d" % n for n in (1, 2)))
+    problems = tuple("warning: TLS library problem: %d" % number for number in (1, 2))
+    assert failed["msg"].count("Postfix logged: ") == 1 and failed["msg"].endswith(told + "%s | %s." % problems)
     findings = failed["results"][0]["findings"] + failed["results"][1]["findings"]
     assert {finding["verdict"]: len(finding["log"]) for finding in findings} == {"pass": 0, "fail": 10, "unknown": 10}
     assert "Postfix logged" not in apart["msg"] and not any(finding["log"] for finding in apart["results"][0]["findings"])

@@ -15,10 +15,16 @@ from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.log i
 
 US = "127.0.0.1"
 MISSING = 'warning: cannot get RSA certificate from file "/etc/postfix/absent.pem": disabling TLS support'
-FOPEN = "warning: TLS library problem: error:80000002:system library::No such file or directory:../crypto/bio/bss_file.c:299:calling fopen(/etc/postfix/absent.pem, r):"
+FOPEN = (
+    "warning: TLS library problem: error:80000002:system library::No such file or directory:../crypto/bio/bss_file.c:299:"
+    "calling fopen(/etc/postfix/absent.pem, r):"
+)
 CIPHER = "warning: TLS library problem: error:0A0000C1:SSL routines::no shared cipher:../ssl/statem/statem_srvr.c:2509:"
 TOO_LOW = "warning: TLS library problem: error:0A00018C:SSL routines::version too low:../ssl/statem/statem_srvr.c:1924:"
-UNSUPPORTED = "warning: TLS library problem: error:14209102:SSL routines:tls_early_post_process_client_hello:unsupported protocol:../ssl/statem/statem_srvr.c:1685:"
+UNSUPPORTED = (
+    "warning: TLS library problem: error:14209102:SSL routines:tls_early_post_process_client_hello:unsupported protocol:"
+    "../ssl/statem/statem_srvr.c:1685:"
+)
 ACCEPT = "SSL_accept error from localhost[127.0.0.1]: -1"
 LOST = "NOQUEUE: lost connection after STARTTLS from localhost[127.0.0.1]"
 DONE = "Anonymous TLS connection established from localhost[127.0.0.1]: TLSv1.3 with cipher TLS_AES_256_GCM_SHA384 (256/256 bits)"
