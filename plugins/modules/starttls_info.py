@@ -107,7 +107,8 @@ results:
         - C(versions) has for each protocol version whether the server V(accepted) or V(refused) it, or V(unknown), and why. C(suites) has the
           same for sets of suites before TLS 1.3, asked for at once; C(reason) then names the suite it chose. C(weak) is what no guideline has,
           C(static_rsa) is without forward secrecy; C(forbidden) takes the place of these where there is a profile.
-          C(groups) has it for X25519MLKEM768 and C(signatures) for handshake signatures C(weak)er than SHA-256.
+          C(groups) has it for X25519MLKEM768, and C(signatures) for handshake signatures C(weak)er than SHA-256, with those used by the
+          server's own choice under C(RSA) and C(ECDSA).
         - C(order) tells whose order of suites counts, V(server) or V(client). C(dh_bits) is the size of the Diffie-Hellman prime.
           C(compression), C(extended_master_secret) and C(secure_renegotiation) are those of a handshake before TLS 1.3.
         - C(accepted) has the names of all C(suites) and C(groups) per version, where O(depth=full), and whether that is C(complete).
@@ -131,6 +132,7 @@ results:
         dh_bits: 2048
         signatures:
           weak: {"verdict": "accepted", "reason": "rsa_pkcs1_sha1"}
+          ECDSA: {"verdict": "accepted", "reason": "ecdsa_secp256r1_sha256"}
         compression: false
         extended_master_secret: true
         secure_renegotiation: true

@@ -23,7 +23,8 @@ class Behaviour:
 
     instead: what to do with the connection instead of everything; at_tls: instead of the handshake, once STARTTLS was answered;
     after_handshake: besides, when a handshake after STARTTLS is done. obeys_injected: what came in the clear behind STARTTLS is a command
-    within TLS (CVE-2011-0411). mail: the reply to MAIL before TLS. ends: what it takes for the end of a message (CVE-2023-51764).
+    within TLS (CVE-2011-0411). refuses_injected: what it says of it before it leaves. mail: the reply to MAIL before TLS. ends: what it
+    takes for the end of a message (CVE-2023-51764).
     hello: from a ClientHello to bytes to answer it with, or None to go on as usual. suites: an OpenSSL cipher list. own_order: whether
     its own order counts. second: another chain, of another algorithm. curve: the only one it takes. dh_parameters: PEM, for suites
     with DHE.
@@ -44,6 +45,7 @@ class Behaviour:
     curve: str | None = None
     dh_parameters: str | None = None
     obeys_injected: bool = False
+    refuses_injected: bytes = b""
     mail: bytes = b"250 2.1.0 Ok\r\n"
     ends: tuple = (b"\r\n.\r\n",)
     suites: str = "ALL:@SECLEVEL=0"
@@ -134,6 +136,9 @@ class MailServer:
                     offers = (*offers, b"STARTTLS")
                 said = (b"mx.example.org", *offers)
                 connection.sendall(b"".join(b"250%s%s\r\n" % (b" " if at == len(said) else b"-", line) for at, line in enumerate(said, 1)))
+            elif command == b"STARTTLS" and lines.held and self.behaviour.refuses_injected:
+                connection.sendall(self.behaviour.refuses_injected)
+                return
             elif command == b"STARTTLS" and self._context:
                 connection.sendall(self.behaviour.starttls)
                 if self.behaviour.at_tls:

@@ -86,6 +86,8 @@ class _Probe:
         inject = self.look.reaches("standard")
         if verified.untrusted:
             seen = self._handshake(self.contexts.permissive, inject) or verified
+            if inject and seen.verdict != "done":  # it may have broken off because of the words in the clear
+                seen = self._handshake(self.contexts.permissive) or verified
         self.tls.update(handshake=seen.verdict, reason=seen.reason or None, version=seen.version, cipher=seen.cipher)
         self.chains.served(seen.certificates, self.tls["trust"])
         if self.refusal:
@@ -208,6 +210,8 @@ class _Probe:
         else:
             self.chains.unread(algorithm)
         extensions, tls = flight.hello.extensions, self.tls
+        scheme = signatures.BY_CODE.get(flight.key_exchange.signature) if flight.key_exchange else None
+        tls["signatures"][algorithm] = {"verdict": "accepted", "reason": scheme.name if scheme else "none was seen"}
         tls["compression"] = bool(flight.hello.compression)
         tls["extended_master_secret"] = _EXTENDED_MASTER_SECRET in extensions
         tls["secure_renegotiation"] = _RENEGOTIATION_INFO in extensions

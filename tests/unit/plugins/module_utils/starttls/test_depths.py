@@ -40,6 +40,8 @@ def test_a_server_with_two_certificates_is_seen_with_both_and_each_is_judged() -
     }
     assert all(chain["connections"] >= 2 and chain["ordered"] for chain in facts["chains"]) and facts["connections"] <= 16
     assert verdict(facts, "deployed_chain", deployed=[LEAF.sha256, RSA.sha256])[0] == "pass"
+    used = {algorithm: facts["tls"]["signatures"][algorithm]["reason"] for algorithm in ("ECDSA", "RSA")}
+    assert used == {"ECDSA": "ecdsa_secp256r1_sha256", "RSA": "rsa_pss_rsae_sha256"}
 
 
 @pytest.mark.parametrize("stranger, check", [
@@ -111,6 +113,14 @@ def test_at_most_four_connections_are_open_at_a_time() -> None:
 
     see(Behaviour(chain=LEAF, hello=counted))
     assert 2 <= most[0] <= 4
+
+
+@pytest.mark.parametrize("refusal", [b"554 5.5.0 Error: improper command pipelining\r\n", b"220 go\r\n"])
+@pytest.mark.parametrize("leaf, trust", [(LEAF, "pass"), (issue(NAME), "fail")])
+def test_a_server_that_breaks_off_at_words_in_the_clear_is_protected_and_seen_whole(refusal: bytes, leaf: Issued, trust: str) -> None:
+    facts = see(Behaviour(chain=leaf, refuses_injected=refusal))
+    assert facts["smtp"]["injected"] is False and facts["connections"] <= 16
+    assert (facts["tls"]["handshake"], facts["tls"]["trust"]["verdict"]) == ("done", trust)
 
 
 def test_mail_before_tls_is_asked_for_and_nothing_is_sent() -> None:
