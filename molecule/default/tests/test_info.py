@@ -150,3 +150,15 @@ def test_further_instances_are_told_and_a_missing_one_is_an_error_of_its_own(mx:
     assert (here["myhostname"], out["myhostname"]) == (mx.fqdn, "out.lab.test")
     assert {at["service"] for at in here["listeners"]} - {at["service"] for at in out["listeners"]} == {"submission"}
     assert (here["errors"], out["errors"], gone["listeners"]) == ([], [], []) and "/etc/postfix-gone/main.cf" in gone["errors"][0]
+
+
+def test_each_listener_does_what_its_parameters_say_in_the_verifier_s_eyes_postscreen_s_greeting_waited_for(mx: Host, listeners: dict) -> None:
+    start = int(mx.run("wc -c </var/log/mail.log"))
+    result = ask(
+        mx.name, "mailsec.postfix_tls.starttls_verify", "--become", ca_file="/usr/local/share/ca-certificates/lab.crt", depth="versions",
+    )[mx.name]
+    assert not result["failed"], result["msg"]
+    looked_at = {(seen["target"]["port"], seen["target"]["protocol"]) for seen in result["results"]}
+    assert looked_at == {(25, "smtp"), (587, "submission"), (465, "smtps"), (2525, "smtp")} and len(listeners) == 4
+    log = mx.run("tail -c +%d /var/log/mail.log | grep postscreen" % (start + 1))
+    assert "CONNECT from" in log and "PREGREET" not in log
