@@ -13,7 +13,8 @@ class ActionModule(ActionBase):
 
     def run(self, tmp: str | None = None, task_vars: dict | None = None) -> dict:
         result = super().run(tmp, task_vars)
-        if self._connection.transport != "local" or self._task.become or self._task.async_val:
+        elsewhere = self._connection.transport != "local" or self._task.become or self._task.async_val
+        if elsewhere or "targets" not in self._task.args:  # without targets it is about this machine's own Postfix
             result.update(self._execute_module(task_vars=task_vars, wrap_async=self._task.async_val))
             return result
         _outcome, params = self.validate_argument_spec(_verification.ARGUMENT_SPEC)

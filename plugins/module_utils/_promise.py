@@ -25,7 +25,14 @@ class Own(NamedTuple):
 def own(run: Run) -> Callable[[str], list]:
     """config_directory -> [Own], all listeners of that instance. Raises PostfixTlsError where there is no Postfix."""
     def listeners(directory: str) -> list:
-        instance = Instance.read(run, directory)
+        try:
+            instance = Instance.read(run, directory)
+        except PostfixTlsError as error:
+            if error.item != "postconf":
+                raise
+            raise PostfixTlsError(
+                "targets", None, "there is none, and no Postfix on this machine whose listeners could be looked at", "Write at least one with its host.",
+            ) from None
         name = instance.effective("myhostname")
         services = [service for service in instance.services if service.receives]
         return [

@@ -34,7 +34,7 @@ ARGUMENT_SPEC = {
 def targets(params: dict) -> list:
     """Targets of the module's parameters. Raises PostfixTlsError for one that can't be, and where there is none."""
     if not params["targets"]:
-        raise PostfixTlsError("targets", "", "there is none, so nothing would be looked at", "Write at least one with its host, or run this on a Postfix host.")
+        raise PostfixTlsError("targets", "", "there is none, so nothing would be looked at", "Write at least one with its host.")
     return [Target(**target) for target in params["targets"]]
 
 

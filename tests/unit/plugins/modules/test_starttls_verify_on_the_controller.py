@@ -40,6 +40,8 @@ def test_a_look_that_fails_has_the_results_of_the_module(run, tmp_path: Path) ->
 @pytest.mark.parametrize("arguments, told", [
     ({"targets": [{"host": "mx", "server_name": "a..b"}]}, "server_name = a..b: DNS can't hold that name"),
     ({"targets": [{"host": "mx"}], "floor": "TLSv1"}, "Unsupported parameters"),
+    ({"targets": []}, "targets: there is none, so nothing would be looked at"),
+    ({"timeout": 1}, "targets: there is none, and no Postfix on this machine"),
 ])
 def test_wrong_arguments_give_one_clear_message_there_too(arguments: dict, told: str) -> None:
     result = on_the_controller(**arguments)
