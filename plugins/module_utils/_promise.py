@@ -55,10 +55,13 @@ def promised(listener: Listener, trusted: bool) -> dict:
     """Arguments of Expectation. trusted: whether peers are to trust the chain and find their name in it."""
     if not listener.encrypts:
         return {"starttls": False, "checks": ("reachable", "starttls_offered")}
-    deployed = [
-        digest for path, _key in listener.chain_files
-        for digest in pem.leaf_digests((files.read(path).content or b"").decode("utf-8", "replace"))
-    ]
+    try:
+        deployed = [
+            digest for path, _key in listener.chain_files
+            for digest in pem.leaf_digests((files.read(path).content or b"").decode("utf-8", "replace"))
+        ]
+    except PostfixTlsError:
+        deployed = []  # a damaged file: Postfix can't serve it, and its log says which
     try:
         floor = protocol_list.floor(listener.protocols)
     except PostfixTlsError:

@@ -9,7 +9,7 @@ from ansible_collections.mailsec.postfix_tls.plugins.module_utils._chain import 
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._error import PostfixTlsError
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._promise import Own
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls import options, polling
-from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.checks import CHECK_NAMES
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.checks import CHECK_NAMES, applying, judge
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.expectation import Expectation
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.probe import probe_all
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.report import explain, failed
@@ -62,20 +62,24 @@ def result(params: dict, own: Optional[Callable[[str], list]] = None, log: Optio
         listeners = own(params["config_directory"]) if own and params["targets"] is None else []
         targets = [listener.target for listener in listeners] or options.targets(params)
         expected = [_expectation(params, listener.promised) for listener in listeners] or [_expectation(params, {})] * len(targets)
+        if not any([applying(target.protocol, expectation) for target, expectation in zip(targets, expected)]):
+            raise PostfixTlsError("checks", ", ".join(params["checks"] or ()), "none of them applies to any target", "Leave checks out to make all that apply.")
         look = options.look(params, smuggling_recipient=params["smuggling_recipient"], **_asked(params, expected[0]))
+        concurrency = options.concurrency(params)
 
         def look_at(some: list) -> list:
             if log:
                 log.mark()  # at each look, so that what was mended meanwhile is not told
-            return probe_all(some, look, params["concurrency"])
+            return probe_all(some, look, concurrency)
 
-        results, attempts = polling.verify(targets, expected, polling.Means(look_at), params["retries"], params["delay"])
+        def judged(position: int, facts: dict) -> list:
+            more = [_configuration(listeners[position])] if listeners else []
+            inside = [_same_from_inside(facts, seen) for seen in params["inside"] or () if _same_service(facts, seen)]
+            return judge(facts, expected[position]) + more + inside[:1]
+
+        results, attempts = polling.verify(targets, polling.Means(look_at, judged), params["retries"], params["delay"])
     except PostfixTlsError as error:
         return dict(error.details, failed=True, msg=str(error))
-    for facts, listener in zip(results, listeners):
-        facts["findings"].append(_configuration(listener))
-    for facts in results:
-        facts["findings"] += [_same_from_inside(facts, seen) for seen in params["inside"] or () if _same_service(facts, seen)][:1]
     _join(results, log)
     seen = {"changed": False, "results": results, "attempts": attempts}
     wrong = explain(results)
@@ -137,14 +141,23 @@ def _configuration(listener: Own) -> dict:
     }
 
 
-def _same_service(facts: dict, seen: dict) -> bool:
-    return facts["target"]["port"] == seen.get("target", {}).get("port")
+def _same_service(facts: dict, seen: object) -> bool:
+    """Raises PostfixTlsError for what is no result of a look."""
+    try:
+        _comparable(seen)
+        return facts["target"]["port"] == seen["target"]["port"]
+    except (AttributeError, KeyError, TypeError, IndexError):
+        raise PostfixTlsError(
+            "inside", repr(seen)[:80], "that is no result of a look", "Hand over results of starttls_info or postfix_tls as they are.",
+        ) from None
 
 
 def _same_from_inside(facts: dict, seen: dict) -> dict:
     """On what the host itself sees of the same service: where this differs, something between changes what is said."""
     here, there = _comparable(facts), _comparable(seen)
     asked = [item for item in here if item in there and "unknown" not in (here[item], there[item])]
+    if facts["target"]["server_name"] != seen["target"].get("server_name"):
+        asked = [item for item in asked if item != "leaf"]  # another name may well have another certificate
     differing = ["%s here, %s there" % (here[item], there[item]) for item in asked if here[item] != there[item]]
     return {
         "check": "same_from_inside",
@@ -157,7 +170,7 @@ def _same_from_inside(facts: dict, seen: dict) -> dict:
 
 
 def _comparable(facts: dict) -> dict:
-    """{what: how it was seen}, of what does not depend on who looks. Facts from outside the module may lack anything."""
+    """{what: how it was seen}, of what does not depend on who looks."""
     smtp, tls = facts.get("smtp") or {}, facts.get("tls") or {}
     seen = {version: answer["verdict"] for version, answer in (tls.get("versions") or {}).items()}
     told = {version: "%s is %s" % (version, verdict) if verdict != "unknown" else verdict for version, verdict in seen.items()}

@@ -63,7 +63,7 @@ EXAMPLES = r"""
 RETURN = r"""
 results:
   description: What was seen of each target, in the order of O(targets). The same keys whatever happened; V(null) is not known.
-  returned: always
+  returned: when the options could be carried out
   type: list
   elements: dict
   contains:
@@ -104,11 +104,11 @@ results:
       description:
         - The handshake. C(handshake) is V(done), V(refused) or V(unknown), with its C(reason); C(version) and C(cipher) are those
           agreed on. C(trust) and C(name) are verdicts on the certificate.
-        - C(versions) has for each protocol version whether the server V(accepted) or V(refused) it, or V(unknown), and why. C(suites) has the
-          same for sets of suites before TLS 1.3, asked for at once; C(reason) then names the suite it chose. C(weak) is what no guideline has,
-          C(static_rsa) is without forward secrecy; C(forbidden) takes the place of these where there is a profile.
-          C(groups) has it for X25519MLKEM768, and C(signatures) for handshake signatures C(weak)er than SHA-256, with those used by the
-          server's own choice under C(RSA) and C(ECDSA).
+        - C(versions) has for each protocol version whether the server V(accepted) or V(refused) it, or V(unknown), and why.
+          C(algorithms) has it for TLS 1.2 with a certificate of that kind, C(suites) for sets of suites before TLS 1.3, asked for at once;
+          C(reason) then names the suite it chose. C(weak) is what no guideline has, C(static_rsa) is without forward secrecy; C(forbidden)
+          takes the place of these where there is a profile. C(groups) has it for X25519MLKEM768, and C(signatures) for handshake signatures
+          C(weak)er than SHA-256, with those used by the server's own choice under C(RSA) and C(ECDSA).
         - C(order) tells whose order of suites counts, V(server) or V(client). C(dh_bits) is the size of the Diffie-Hellman prime.
           C(compression), C(extended_master_secret) and C(secure_renegotiation) are those of a handshake before TLS 1.3.
         - C(accepted) has the names of all C(suites) and C(groups) per version, where O(depth=full), and whether that is C(complete).
@@ -123,6 +123,9 @@ results:
           TLSv1.1: {"verdict": "refused", "reason": "alert protocol_version"}
           TLSv1.2: {"verdict": "accepted", "reason": "ServerHello with TLSv1.2"}
           TLSv1.3: {"verdict": "accepted", "reason": "the handshake was done with it"}
+        algorithms:
+          ECDSA: {"verdict": "accepted", "reason": "ServerHello with TLSv1.2"}
+          RSA: {"verdict": "refused", "reason": "alert handshake_failure"}
         suites:
           weak: {"verdict": "accepted", "reason": "TLS_ECDH_anon_WITH_AES_256_CBC_SHA"}
           static_rsa: {"verdict": "refused", "reason": "alert handshake_failure"}
@@ -164,13 +167,14 @@ results:
     chains:
       description:
         - Every chain that was served, told apart by its leaf. A server may have one for RSA and one for ECDSA, and old ones beside new ones.
-          C(connections) tells on how many it was seen, C(ordered) whether each certificate is followed by its issuer's, C(trust) whether a
-          handshake verified it.
+          C(connections) tells on how many it was seen, C(whole) whether all of it or, by an old Python, only the leaf, C(ordered) whether each
+          certificate is followed by its issuer's, C(trust) whether a handshake verified it.
       type: list
       elements: dict
       sample:
         - algorithm: ECDSA
           connections: 5
+          whole: true
           ordered: true
           trust: {"verdict": "pass", "reason": "the chain ends at a trusted CA"}
           certificates: []
@@ -191,7 +195,7 @@ def main() -> t.NoReturn:
     try:
         listeners = own(runner(module))(module.params["config_directory"]) if module.params["targets"] is None else []
         targets = [listener.target for listener in listeners] or options.targets(module.params)
-        module.exit_json(changed=False, results=probe_all(targets, options.look(module.params), module.params["concurrency"]))
+        module.exit_json(changed=False, results=probe_all(targets, options.look(module.params), options.concurrency(module.params)))
     except PostfixTlsError as error:
         module.fail_json(msg=str(error), **error.details)
 

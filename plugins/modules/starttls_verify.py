@@ -27,7 +27,7 @@ options:
     description:
       - What to judge by. V(interop) is for a public port 25, where refusal means plaintext. V(intermediate) and V(modern) are Mozilla's,
         V(ncsc_2025) is that of the Dutch NCSC and internet.nl, V(bsi_tr02102) that of the German BSI, V(rfc9325) that of the IETF.
-      - Without one, only O(expect) is judged, and no suites, groups, keys and signatures.
+      - Without one, only what O(expect) names is judged beside trust, name, validity and protocol versions.
     type: str
     choices: [interop, intermediate, modern, ncsc_2025, bsi_tr02102, rfc9325]
   expect:
@@ -57,7 +57,7 @@ options:
       deployed:
         description:
           - SHA-256 digests of leaf certificates in hexadecimal. Each served one has to be among them, and where O(depth) is at least
-            V(standard) each of them has to be served.
+            V(standard) each of them has to be served, as far as versions before TLS 1.3 are accepted, which alone can be asked for each.
         type: list
         elements: str
       dh_bits:
@@ -113,7 +113,8 @@ options:
   smuggling_recipient:
     description:
       - Ask whether the server takes anything but C(CR LF . CR LF) for the end of a message (CVE-2023-51764), which lets others smuggle mail
-        through it. A message is then B(delivered) to this address for every such end; otherwise none is.
+        through it. A message is then B(delivered) to this address for every such end; otherwise none is. A server that takes longer than four seconds to accept a message can not be told from one
+        that waits for more of it.
       - Not asked without an address. Takes five more connections.
     type: str
   inside:
@@ -134,7 +135,7 @@ options:
     description:
       - Whether to join what did not pass with this host's own mail log, where a target is one of this host's addresses. It then says
         not only that the handshake was refused, but that Postfix could not read the key.
-      - The log is C(maillog_file) of C(/etc/postfix/main.cf), C(/var/log/mail.log) or C(/var/log/maillog), else the journal. A log that
+      - The log is C(maillog_file) of C(main.cf) in O(config_directory), C(/var/log/mail.log) or C(/var/log/maillog), else the journal. A log that
         can't be read, which mostly takes C(become), is passed over in silence.
       - Lines are those of the processes that served the addresses we came from, so targets at one address share them. Not asked in a look
         from the controller itself.
@@ -218,12 +219,12 @@ msg:
     Postfix logged: warning: error loading chain from /etc/postfix/tls/mx.pem: key not first.
 attempts:
   description: How often it was looked.
-  returned: always
+  returned: when the options could be carried out
   type: int
   sample: 1
 results:
   description: What was seen of each target, in the order of O(targets). The same keys whatever happened; V(null) is not known.
-  returned: always
+  returned: when the options could be carried out
   type: list
   elements: dict
   contains:
@@ -264,11 +265,11 @@ results:
       description:
         - The handshake. C(handshake) is V(done), V(refused) or V(unknown), with its C(reason); C(version) and C(cipher) are those
           agreed on. C(trust) and C(name) are verdicts on the certificate.
-        - C(versions) has for each protocol version whether the server V(accepted) or V(refused) it, or V(unknown), and why. C(suites) has the
-          same for sets of suites before TLS 1.3, asked for at once; C(reason) then names the suite it chose. C(weak) is what no guideline has,
-          C(static_rsa) is without forward secrecy; C(forbidden) takes the place of these where there is a profile.
-          C(groups) has it for X25519MLKEM768, and C(signatures) for handshake signatures C(weak)er than SHA-256, with those used by the
-          server's own choice under C(RSA) and C(ECDSA).
+        - C(versions) has for each protocol version whether the server V(accepted) or V(refused) it, or V(unknown), and why.
+          C(algorithms) has it for TLS 1.2 with a certificate of that kind, C(suites) for sets of suites before TLS 1.3, asked for at once;
+          C(reason) then names the suite it chose. C(weak) is what no guideline has, C(static_rsa) is without forward secrecy; C(forbidden)
+          takes the place of these where there is a profile. C(groups) has it for X25519MLKEM768, and C(signatures) for handshake signatures
+          C(weak)er than SHA-256, with those used by the server's own choice under C(RSA) and C(ECDSA).
         - C(order) tells whose order of suites counts, V(server) or V(client). C(dh_bits) is the size of the Diffie-Hellman prime.
           C(compression), C(extended_master_secret) and C(secure_renegotiation) are those of a handshake before TLS 1.3.
         - C(accepted) has the names of all C(suites) and C(groups) per version, where O(depth=full), and whether that is C(complete).
@@ -283,6 +284,9 @@ results:
           TLSv1.1: {"verdict": "refused", "reason": "alert protocol_version"}
           TLSv1.2: {"verdict": "accepted", "reason": "ServerHello with TLSv1.2"}
           TLSv1.3: {"verdict": "accepted", "reason": "the handshake was done with it"}
+        algorithms:
+          ECDSA: {"verdict": "accepted", "reason": "ServerHello with TLSv1.2"}
+          RSA: {"verdict": "refused", "reason": "alert handshake_failure"}
         suites:
           weak: {"verdict": "accepted", "reason": "TLS_ECDH_anon_WITH_AES_256_CBC_SHA"}
           static_rsa: {"verdict": "refused", "reason": "alert handshake_failure"}
@@ -324,13 +328,14 @@ results:
     chains:
       description:
         - Every chain that was served, told apart by its leaf. A server may have one for RSA and one for ECDSA, and old ones beside new ones.
-          C(connections) tells on how many it was seen, C(ordered) whether each certificate is followed by its issuer's, C(trust) whether a
-          handshake verified it.
+          C(connections) tells on how many it was seen, C(whole) whether all of it or, by an old Python, only the leaf, C(ordered) whether each
+          certificate is followed by its issuer's, C(trust) whether a handshake verified it.
       type: list
       elements: dict
       sample:
         - algorithm: ECDSA
           connections: 5
+          whole: true
           ordered: true
           trust: {"verdict": "pass", "reason": "the chain ends at a trusted CA"}
           certificates: []

@@ -27,7 +27,7 @@ class Behaviour:
     takes for the end of a message (CVE-2023-51764).
     hello: from a ClientHello to bytes to answer it with, or None to go on as usual. suites: an OpenSSL cipher list. own_order: whether
     its own order counts. second: another chain, of another algorithm. curve: the only one it takes. dh_parameters: PEM, for suites
-    with DHE.
+    with DHE. changing: from the number of a connection to another chain to serve on it, or None.
     """
 
     chain: Issued | None = None
@@ -46,6 +46,7 @@ class Behaviour:
     dh_parameters: str | None = None
     obeys_injected: bool = False
     refuses_injected: bytes = b""
+    changing: Callable = lambda _number: None
     mail: bytes = b"250 2.1.0 Ok\r\n"
     ends: tuple = (b"\r\n.\r\n",)
     suites: str = "ALL:@SECLEVEL=0"
@@ -66,7 +67,7 @@ class MailServer:
         self._listener = socket.create_server((host, 0), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
         self.port = self._listener.getsockname()[1]
         self._open: list = []
-        self._context = self._make_context() if behaviour.chain else None
+        self._context = self._make_context(behaviour.chain) if behaviour.chain else None
 
     def __enter__(self) -> MailServer:
         threading.Thread(target=self._accept, daemon=True).start()
@@ -78,7 +79,7 @@ class MailServer:
         for connection in self._open:
             connection.close()
 
-    def _make_context(self) -> ssl.SSLContext:
+    def _make_context(self, first: Issued) -> ssl.SSLContext:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.set_ciphers(self.behaviour.suites)
         if self.behaviour.dh_parameters:
@@ -92,7 +93,7 @@ class MailServer:
             context.options &= ~ssl.OP_CIPHER_SERVER_PREFERENCE
         context.minimum_version, context.maximum_version = self.behaviour.versions
         context.sni_callback = lambda _socket, name, _context: self.names.append(name)
-        for chain in filter(None, (self.behaviour.chain, self.behaviour.second)):
+        for chain in filter(None, (first, self.behaviour.second)):
             descriptor, path = tempfile.mkstemp()
             with os.fdopen(descriptor, "w") as file:
                 file.write(chain.key_pem() + "".join(issued.pem for issued in (chain, *self.behaviour.more)))
@@ -109,22 +110,23 @@ class MailServer:
             self.connections += 1
             self.clients.add(client[0])
             self._open.append(connection)
-            threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
+            threading.Thread(target=self._serve, args=(connection, self.connections), daemon=True).start()
 
-    def _serve(self, connection: socket.socket) -> None:
+    def _serve(self, connection: socket.socket, number: int) -> None:
         try:
             with connection:
                 if self.behaviour.instead:
                     self.behaviour.instead(connection)
                 else:
-                    self._speak(connection)
+                    other = self.behaviour.changing(number)
+                    self._speak(connection, self._make_context(other) if other else self._context)
         except (OSError, ValueError):
             pass  # the client has what it came for
 
-    def _speak(self, connection: socket.socket) -> None:
+    def _speak(self, connection: socket.socket, context: ssl.SSLContext) -> None:
         secure = self.behaviour.implicit
         if secure:
-            connection = self._context.wrap_socket(connection, server_side=True)
+            connection = context.wrap_socket(connection, server_side=True)
         connection.sendall(self.behaviour.banner)
         lines = _Lines(connection)
         while True:
@@ -132,14 +134,14 @@ class MailServer:
             self.commands.append(command)
             if command.startswith(b"EHLO"):
                 offers = self.behaviour.ehlo_after if secure else self.behaviour.ehlo
-                if self._context and not secure:
+                if context and not secure:
                     offers = (*offers, b"STARTTLS")
                 said = (b"mx.example.org", *offers)
                 connection.sendall(b"".join(b"250%s%s\r\n" % (b" " if at == len(said) else b"-", line) for at, line in enumerate(said, 1)))
             elif command == b"STARTTLS" and lines.held and self.behaviour.refuses_injected:
                 connection.sendall(self.behaviour.refuses_injected)
                 return
-            elif command == b"STARTTLS" and self._context:
+            elif command == b"STARTTLS" and context:
                 connection.sendall(self.behaviour.starttls)
                 if self.behaviour.at_tls:
                     self.behaviour.at_tls(connection)
@@ -150,7 +152,7 @@ class MailServer:
                         connection.recv(4096)  # what is left unread would make closing a reset
                         connection.sendall(answer)
                         return
-                    connection = self._context.wrap_socket(connection, server_side=True)
+                    connection = context.wrap_socket(connection, server_side=True)
                     lines, secure = _Lines(connection, lines.held if self.behaviour.obeys_injected else b""), True
                     self.behaviour.after_handshake()
             elif command == b"QUIT":

@@ -52,22 +52,27 @@ def _of_kind(name: str, value: str) -> Iterator[Complaint]:
 
 
 def _exclusions(name: str, value: str) -> Iterator[Complaint]:
-    tokens = [token for token in re.split(r"[\s,:]+", value) if token]
-    yield from _unknown(name, value, [(token, suites.matches(token) is not None) for token in tokens], suites.EXCLUDABLE)
+    yield from _unknown(name, value, r"[^\s,:]+", lambda word: suites.matches(word) is not None, suites.EXCLUDABLE)
 
 
 def _groups(name: str, value: str) -> Iterator[Complaint]:
-    tokens = [token.lstrip("?*-") for token in re.split(r"[\s,:/]+", value)]
-    known = [(token, groups.named(token) is not None or token.upper() in ("DEFAULT", "AUTO")) for token in tokens if token]
-    yield from _unknown(name, value, known, [group.name for group in groups.GROUPS])
+    def known(word: str) -> bool:
+        word = word.lstrip("?*-")
+        return groups.named(word) is not None or word.upper() in ("", "DEFAULT", "AUTO")
+    yield from _unknown(name, value, r"[^\s,:/]+", known, [group.name for group in groups.GROUPS])
 
 
-def _unknown(name: str, value: str, tokens: Iterable[tuple], names: Iterable[str]) -> Iterator[Complaint]:
-    for token, known in tokens:
-        if not known:
-            near = difflib.get_close_matches(token, list(names), n=1)
-            reason = "%s names nothing, and is silently skipped%s" % (token, "; did you mean %s?" % near[0] if near else "")
-            yield Complaint(name, value, reason, "%s = %s" % (name, value.replace(token, near[0] if near else "").strip(" ,:")))
+def _unknown(name: str, value: str, word: str, known: Callable[[str], bool], names: Iterable[str]) -> Iterator[Complaint]:
+    """word: pattern of one in the value."""
+    wrong = [found for found in re.findall(word, value) if not known(found)]
+    if not wrong:
+        return
+    near = {found: next(iter(difflib.get_close_matches(found, list(names), n=1, cutoff=0.81)), "") for found in wrong}
+    reasons = ["%s names nothing, and is silently skipped%s" % (found, "; did you mean %s?" % near[found] if near[found] else "") for found in wrong]
+    written = re.sub(word, lambda match: near.get(match.group(), match.group()), value)
+    # What stood before a word that is gone, goes with it.
+    written = re.sub(r"[\s,:/]+(?=[,:/]|$)", "", written).strip(" ,:/")
+    yield Complaint(name, value, ", ".join(reasons), "%s = %s" % (name, written))
 
 
 _JUDGES = {

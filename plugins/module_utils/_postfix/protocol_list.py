@@ -79,7 +79,7 @@ def same(one: str, other: str) -> bool:
         return False
 
 
-def floor(text: str) -> str:
-    """The oldest version a list leaves on."""
+def floor(text: str) -> str | None:
+    """The oldest version a list leaves on; None where it leaves none."""
     left_on = accepted(text) - {"SSLv2"}
-    return next(name for name in NAMES if name in left_on)
+    return next((name for name in NAMES if name in left_on), None)

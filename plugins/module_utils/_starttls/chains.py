@@ -1,60 +1,61 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # This file is private to the collection: it may change in any release.
-"""The certificate chains a target was seen to serve: a server may have one for RSA and one for ECDSA, and old ones next to new ones."""
+"""The certificate chains a target was seen to serve: a server may have one for RSA and one for ECDSA, and old ones beside new ones."""
 from __future__ import annotations
 
-import hashlib
 import threading
 
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls import certificate
 
+#: What is sent beyond that is no chain; the longest in the wild have five.
+MOST_CERTIFICATES = 16
+
 
 class Chains:
-    """Told apart by their leaf. Threads share it."""
+    """Each chain as it was sent, told apart by its certificates. Threads share it."""
 
     def __init__(self) -> None:
         self._chains: list = []
-        self._connections: dict = {}
         self._lock = threading.Lock()
 
-    def served(self, sent: list, trust: dict | None, algorithm: str | None = None) -> None:
-        """sent: DER, leaf first. trust: verdict and reason where a handshake gave one. algorithm: of its key, where it was asked for."""
+    def served(self, sent: list, whole: bool, trust: dict | None = None, algorithm: str | None = None) -> None:
+        """One connection showed it. sent: DER, leaf first. whole: whether that is all that was sent, or the leaf alone.
+
+        trust: verdict and reason, where a handshake judged it. algorithm: of the suite, for a key that can't be read.
+        """
         if not sent:
             return
+        facts = [certificate.facts(der) for der in sent[:MOST_CERTIFICATES]]
+        digests = [fact["sha256"] for fact in facts]
         with self._lock:
-            digest = hashlib.sha256(sent[0]).hexdigest()
-            known = next((chain for chain in self._chains if chain["certificates"][0]["sha256"] == digest), None)
+            known = next((chain for chain in self._chains if _same(chain, digests, whole)), None)
             if known is None:
-                known = {"algorithm": None, "trust": None, "certificates": []}
+                known = {"algorithm": _algorithm(facts[0]["key_type"]) or algorithm, "connections": 0, "trust": None, "certificates": facts}
+                known["whole"] = whole and len(sent) <= MOST_CERTIFICATES
                 self._chains.append(known)
-            if len(sent) > len(known["certificates"]):
-                known["certificates"] = [certificate.facts(der) for der in sent]
-            known["algorithm"] = known["algorithm"] or algorithm or _algorithm(known["certificates"][0]["key_type"])
-            known["trust"] = known["trust"] or trust
-            if trust is not None:  # a handshake; the flights are counted by again
-                self._connections[digest] = self._connections.get(digest, 0) + 1
+            elif whole and not known["whole"]:
+                known.update(certificates=facts, whole=True)
+            known["connections"] += 1
+            if trust is not None and (known["trust"] is None or trust["verdict"] != "pass"):
+                known["trust"] = trust
 
     def unread(self, algorithm: str) -> None:
         """A server took a suite of this algorithm, and its certificates could not be read: what hangs on them is unknown."""
+        unknown = {"algorithm": algorithm, "connections": 1, "trust": None, "certificates": [certificate.facts(None)], "whole": False}
         with self._lock:
-            self._chains.append({"algorithm": algorithm, "trust": None, "certificates": [certificate.facts(None)]})
+            self._chains.append(unknown)
 
-    def judged(self, algorithm: str, trust: dict) -> None:
-        """What a handshake that had to show this algorithm says of its chain, whether it ended or not."""
+    def distrusted(self, algorithm: str | None, trust: dict) -> None:
+        """A handshake refused what it was shown, which it does not tell: it may be any chain of that algorithm, None for any at all."""
         with self._lock:
             for chain in self._chains:
-                if chain["algorithm"] == algorithm and chain["trust"] is None:
+                if algorithm in (None, chain["algorithm"]):
                     chain["trust"] = trust
 
-    def again(self, leaf: bytes) -> None:
-        """One more connection showed this leaf (DER)."""
-        with self._lock:
-            digest = hashlib.sha256(leaf).hexdigest()
-            self._connections[digest] = self._connections.get(digest, 0) + 1
-
     def unjudged(self) -> str | None:
-        """The algorithm of a chain whose trust no handshake has judged, where another's was."""
-        return next((chain["algorithm"] for chain in self._chains[1:] if chain["trust"] is None), None)
+        """The algorithm of a chain whose trust no handshake has judged, where it is another one than the first chain's."""
+        first = self._chains[0]["algorithm"] if self._chains else None
+        return next((chain["algorithm"] for chain in self._chains if chain["trust"] is None and chain["algorithm"] != first), None)
 
     def first(self) -> list:
         """The certificates of the chain that the verified handshake brought."""
@@ -65,8 +66,9 @@ class Chains:
         return [
             {
                 "algorithm": chain["algorithm"],
-                "connections": self._connections.get(chain["certificates"][0]["sha256"], 0),
-                "ordered": certificate.ordered(chain["certificates"]),
+                "connections": chain["connections"],
+                "whole": chain["whole"],
+                "ordered": certificate.ordered(chain["certificates"]) if chain["whole"] else None,
                 "trust": chain["trust"] or {"verdict": "unknown", "reason": "no handshake judged it"},
                 "certificates": chain["certificates"],
             }
@@ -74,6 +76,11 @@ class Chains:
         ]
 
 
+def _same(chain: dict, digests: list, whole: bool) -> bool:
+    known = [fact["sha256"] for fact in chain["certificates"]]
+    return known == digests if whole and chain["whole"] else known[0] == digests[0]
+
+
 def _algorithm(key_type: str | None) -> str | None:
-    """As suites call it."""
-    return {"EC": "ECDSA"}.get(key_type, key_type)
+    """As suites before TLS 1.3 call it (RFC 8422 section 5.10 for Ed25519 and Ed448)."""
+    return {"EC": "ECDSA", "Ed25519": "ECDSA", "Ed448": "ECDSA"}.get(key_type, key_type)

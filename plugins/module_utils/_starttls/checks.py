@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import Callable, NamedTuple
 
-from ansible_collections.mailsec.postfix_tls.plugins.module_utils._error import PostfixTlsError
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls import verdicts
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.expectation import Expectation
 
@@ -27,7 +26,6 @@ class Check(NamedTuple):
 def judge(facts: dict, expectation: Expectation) -> list:
     """The findings about one target, in the order of C(CHECKS)."""
     findings = []
-    expectation.check_names(CHECK_NAMES)
     fields = dict(expectation.words(), server_name=facts["target"]["server_name"])
     for check in CHECKS:
         if expectation.checks is not None and check.name not in expectation.checks or not check.applies(facts, expectation):
@@ -41,12 +39,15 @@ def judge(facts: dict, expectation: Expectation) -> list:
             "fix": None if seen.verdict == "pass" else check.fix.format(**fields),
             "reference": expectation.clause(check.name) or check.reference,
         })
-    if not findings:
-        raise PostfixTlsError(
-            "checks", ", ".join(expectation.checks or ()), "none of them applies to protocol %s" % facts["target"]["protocol"],
-            "Leave checks out to make all that apply.",
-        )
     return findings
+
+
+def applying(protocol: str, expectation: Expectation) -> list:
+    """Names of the checks that are made on a target of this protocol. Raises PostfixTlsError for one that there is not, or could not fail."""
+    expectation.check_names(CHECK_NAMES)
+    facts = {"target": {"protocol": protocol}}
+    named = expectation.checks
+    return [check.name for check in CHECKS if (named is None or check.name in named) and check.applies(facts, expectation)]
 
 
 def _always(_facts: dict, _expectation: Expectation) -> bool:
@@ -68,6 +69,14 @@ def _stays_plain(facts: dict, expectation: Expectation) -> bool:
 def _wants(field: str) -> Callable:
     """Where something is expected there. What only a standard look shows is not expected of a shorter one."""
     return lambda facts, expectation: _encrypts(facts, expectation) and expectation.wants(field)
+
+
+def _deeply(facts: dict, expectation: Expectation) -> bool:
+    return _encrypts(facts, expectation) and expectation.depth in ("standard", "full")
+
+
+def _asks_versions(facts: dict, expectation: Expectation) -> bool:
+    return _encrypts(facts, expectation) and expectation.depth != "handshake"
 
 
 def _asked(facts: dict, expectation: Expectation) -> bool:
@@ -126,13 +135,13 @@ CHECKS = (
         "RFC 5280 section 4.1.2.5",
     ),
     Check(
-        "chain_order", _encrypts, verdicts.chain_order,
+        "chain_order", _deeply, verdicts.chain_order,
         "each certificate is followed by that of its issuer",
         "smtpd_tls_chain_files = a file with key, its certificate, then the intermediates, each before its issuer",
         "RFC 5246 section 7.4.2",
     ),
     Check(
-        "versions", _encrypts, verdicts.versions,
+        "versions", _asks_versions, verdicts.versions,
         "{accepts} is accepted and everything older than {floor} is refused",
         "smtpd_tls_protocols = >={floor} (before Postfix 3.6 name what is older, each with a !), smtpd_tls_mandatory_protocols alike",
         "RFC 9325 section 3.1.1",

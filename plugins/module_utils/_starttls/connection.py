@@ -65,7 +65,11 @@ class Connection:
 
     def readable(self, seconds: float) -> bool:
         """Whether something comes within so many seconds, or as many as are left."""
-        return bool(getattr(self.socket, "pending", int)()) or bool(select.select([self.socket], [], [], min(seconds, self.deadline.left()))[0])
+        if getattr(self.socket, "pending", int)():
+            return True
+        waiting = select.poll()
+        waiting.register(self.socket, select.POLLIN)
+        return bool(waiting.poll(min(seconds, self.deadline.left()) * 1000))
 
     def _receive(self) -> bytes:
         if hasattr(socket, "TCP_QUICKACK"):
@@ -103,7 +107,7 @@ class Connection:
 
 def connect(host: str, port: int, deadline: Deadline, source_address: str | None = None) -> tuple:
     """(Connection, address) of the first of the host's addresses that answers."""
-    where = "[%s]:%d" % (host, port) if ":" in host else "%s:%d" % (host, port)
+    where = endpoint(host, port)
     addresses = _resolve(host, port, deadline, where)
     refusals = []
     for position, (family, address) in enumerate(addresses):
@@ -116,7 +120,7 @@ def connect(host: str, port: int, deadline: Deadline, source_address: str | None
             sock.settimeout(max(deadline.left() / (len(addresses) - position), 0.001))
             sock.connect(address)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            return Connection(sock, deadline, where), address[0]
+            return Connection(sock, deadline, where), _written(address)
         except OSError as error:
             if sock:
                 sock.close()
@@ -155,6 +159,16 @@ def _asked(host: str, port: int, deadline: Deadline, where: str) -> list:
     if isinstance(found, Exception):
         raise failure(where, "the name can't be looked up: %s" % found)
     return found
+
+
+def endpoint(host: str, port: int) -> str:
+    """host:port, an IPv6 address in brackets."""
+    return ("[%s]:%d" if ":" in host else "%s:%d") % (host, port)
+
+
+def _written(address: tuple) -> str:
+    """A socket address without its port, a link-local one with the interface it is on."""
+    return "%s%%%s" % (address[0], socket.if_indextoname(address[3])) if len(address) == 4 and address[3] else address[0]
 
 
 def failure(where: str, reason: str, **details: object) -> PostfixTlsError:

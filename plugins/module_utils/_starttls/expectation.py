@@ -59,6 +59,8 @@ class Expectation:
         for item, version in [("floor", self.floor)] + [("accepts", version) for version in self.accepts]:
             if version not in NAMES:
                 raise PostfixTlsError(item, version, "that is no protocol version", "Write one of %s." % ", ".join(NAMES))
+        if self.min_days_left < 0:
+            raise PostfixTlsError("min_days_left", self.min_days_left, "it can't be less than none", "Write 0 for a certificate that is valid today.")
         digests = [digest.replace(":", "").lower() for digest in self.deployed or ()]
         for digest in digests:
             if not re.match(r"[0-9a-f]{64}\Z", digest):
@@ -73,6 +75,8 @@ class Expectation:
                 raise PostfixTlsError("checks", name, "there is no such check", "The checks are %s." % ", ".join(known))
             item = _ITEMS.get(name, name)
             expected = switched.get(name, self.wants(item) if item in self._judged else True)
+            if not expected and item in self._judged and self.depth not in ("standard", "full"):
+                raise PostfixTlsError("checks", name, "a look of depth %s does not show it" % self.depth, "Leave depth out for standard.")
             if not expected:
                 raise PostfixTlsError("checks", name, "nothing is expected there, so it could not fail", "Expect something or leave it out.")
 

@@ -45,7 +45,8 @@ class Contexts:
 class Handshake:
     """verdict: done, refused (the server sent an alert) or unknown. untrusted: OpenSSL's reason against the chain, or None.
 
-    certificates: DER, leaf first.
+    certificates: DER, leaf first. whole: whether that is all that was sent, or only the leaf, which is all that Python tells before 3.10.
+    in_the_clear: refused before TLS, in SMTP.
     """
 
     verdict: str
@@ -54,6 +55,8 @@ class Handshake:
     version: str | None = None
     cipher: str | None = None
     certificates: list = field(default_factory=list)
+    whole: bool = False
+    in_the_clear: bool = False
 
 
 def contexts(ca_file: str | None = None, ca_content: str | None = None) -> Contexts:
@@ -86,7 +89,7 @@ def shake(connection: Connection, context: ssl.SSLContext, server_name: str | No
         alert = getattr(cause, "reason", None) or ""
         return Handshake("refused" if "ALERT" in alert else "unknown", error.reason)
     done = connection.socket
-    return Handshake("done", "", None, done.version(), done.cipher()[0], _certificates(done))
+    return Handshake("done", "", None, done.version(), done.cipher()[0], *_certificates(done))
 
 
 def _context(suites: str = _SUITES) -> ssl.SSLContext:
@@ -97,10 +100,10 @@ def _context(suites: str = _SUITES) -> ssl.SSLContext:
     return context
 
 
-def _certificates(done: ssl.SSLSocket) -> list:
-    """The chain as the server sent it where Python tells (from 3.10 on), else the leaf alone."""
+def _certificates(done: ssl.SSLSocket) -> tuple:
+    """(the chain as the server sent it, True) where Python tells, from 3.10 on; else (the leaf alone, False)."""
     chain = getattr(getattr(done, "_sslobj", None), "get_unverified_chain", None)
     if chain:
-        return [ssl.PEM_cert_to_DER_cert(sent.public_bytes()) for sent in chain() or ()]
+        return [ssl.PEM_cert_to_DER_cert(sent.public_bytes()) for sent in chain() or ()], True
     leaf = done.getpeercert(binary_form=True)
-    return [leaf] if leaf else []
+    return [leaf] if leaf else [], False

@@ -38,6 +38,13 @@ def targets(params: dict) -> list:
     return [Target(**target) for target in params["targets"]]
 
 
+def concurrency(params: dict) -> int:
+    """Raises PostfixTlsError for one that can't be."""
+    if params["concurrency"] < 1:
+        raise PostfixTlsError("concurrency", params["concurrency"], "at least one target has to be looked at a time", "Leave it out for 32.")
+    return params["concurrency"]
+
+
 def look(params: dict, **more: object) -> Look:
     """more: of Look, what the module's options do not say."""
     names = ("timeout", "ca_file", "ehlo_name", "source_address", "depth")

@@ -7,22 +7,24 @@ import time
 from typing import Callable, NamedTuple
 
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._error import PostfixTlsError
-from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.checks import judge
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.connection import A_DAY
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.report import failed
 
 
 class Means(NamedTuple):
-    """look_at(list of Target) -> list of facts in their order. clock and sleep: as time.monotonic and time.sleep, in seconds."""
+    """look_at(list of Target) -> list of facts in their order. judge(position of the target, facts) -> findings.
+
+    clock and sleep: as time.monotonic and time.sleep, in seconds.
+    """
 
     look_at: Callable
+    judge: Callable
     clock: Callable = time.monotonic
     sleep: Callable = time.sleep
 
 
-def verify(targets: list, expectations: list, means: Means, retries: int = 0, delay: float = 5.0) -> tuple:
-    """(facts with findings for each target in their order, number of looks). expectations: Expectation of each.
-
+def verify(targets: list, means: Means, retries: int = 0, delay: float = 5.0) -> tuple:
+    """(facts with findings for each target in their order, number of looks). 
     delay: seconds from the start of a look to the next.
 
     Raises PostfixTlsError for retries and a delay that can't be.
@@ -36,7 +38,7 @@ def verify(targets: list, expectations: list, means: Means, retries: int = 0, de
     for attempt in range(1, retries + 2):
         started = means.clock()
         for position, facts in zip(waiting, means.look_at([targets[position] for position in waiting])):
-            results[position] = dict(facts, findings=judge(facts, expectations[position]))
+            results[position] = dict(facts, findings=means.judge(position, facts))
         waiting = [position for position in waiting if failed(results[position]["findings"])]
         if not waiting or attempt > retries:
             break

@@ -24,7 +24,7 @@ from ansible_collections.mailsec.postfix_tls.plugins.module_utils._tls.versions 
 #: Connections to one target at a time: a quarter of what a busy server grants a stranger, whatever anvil(8) counts.
 _AT_A_TIME = 4
 
-_COMPRESSION, _ENCRYPT_THEN_MAC, _EXTENDED_MASTER_SECRET, _RENEGOTIATION_INFO = 1, 22, 23, 0xFF01
+_EXTENDED_MASTER_SECRET, _RENEGOTIATION_INFO = 23, 0xFF01
 _HYBRID = "X25519MLKEM768"
 _OF_CERTIFICATES = tuple(groups.named(name).code for name in ("prime256v1", "secp384r1", "secp521r1"))
 _CLASSIC = NAMES[:-1]
@@ -38,7 +38,7 @@ def probe(target: Target, look: Look) -> dict:
 def probe_all(targets: list, look: Look, concurrency: int = 32) -> list:
     """The facts of each target, in the order of targets, concurrency of them at a time; each has its own deadline."""
     shared = contexts(look.ca_file, look.ca_content)
-    with ThreadPoolExecutor(max_workers=max(1, min(concurrency, len(targets)))) as pool:
+    with ThreadPoolExecutor(max_workers=min(concurrency, len(targets))) as pool:
         return list(pool.map(lambda target: _Probe(target, look, shared).facts(), targets))
 
 
@@ -50,7 +50,6 @@ class _Probe:
         self.look = look
         self.contexts = shared
         self.session = Session(target, look)
-        self.refusal: str | None = None  # what the server said instead of taking STARTTLS
         self.tls: dict | None = None
         self.chains = Chains()
 
@@ -82,35 +81,48 @@ class _Probe:
         if verified is None:
             return
         self.tls = _tls(verified)
+        standard = self.look.reaches("standard")
         seen = verified
-        inject = self.look.reaches("standard")
         if verified.untrusted:
-            seen = self._handshake(self.contexts.permissive, inject) or verified
-            if inject and seen.verdict != "done":  # it may have broken off because of the words in the clear
-                seen = self._handshake(self.contexts.permissive) or verified
+            seen = (self._injected(self.contexts.permissive) if standard else self._handshake(self.contexts.permissive)) or verified
         self.tls.update(handshake=seen.verdict, reason=seen.reason or None, version=seen.version, cipher=seen.cipher)
-        self.chains.served(seen.certificates, self.tls["trust"])
-        if self.refusal:
-            self.tls["versions"] = {name: {"verdict": "refused", "reason": self.refusal} for name in NAMES}
+        self._keep_handshake(seen, self.tls["trust"])
+        if verified.in_the_clear:
+            self.tls["versions"] = {name: {"verdict": "refused", "reason": verified.reason} for name in NAMES}
         elif self.look.reaches("versions"):
             with ThreadPoolExecutor(_AT_A_TIME) as pool:
                 self._questions(seen, pool)
-                if inject and seen is verified and seen.verdict == "done":
-                    self._second_handshake()
+            if standard and seen is verified and seen.verdict == "done":
+                self._second_handshake()
         self.tls["name"] = _name(self.chains.first(), self.target.sni or self.target.name)
 
     def _second_handshake(self) -> None:
         """With words in the clear behind STARTTLS; of a server with two certificates it is the other one that is judged."""
         other = self.chains.unjudged()
-        context = self.contexts.of(other) if other else self.contexts.verifying
         try:
-            outcome = self._handshake(context, inject=True)
-            if outcome and other:
-                self.chains.judged(other, _trust(outcome))
-                if outcome.untrusted:
-                    self._handshake(self.contexts.permissive, inject=True)
+            outcome = self._injected(self.contexts.of(other) if other else self.contexts.verifying)
+            if outcome is None:
+                return
+            self._keep_handshake(outcome, _trust(outcome))
+            if outcome.untrusted:
+                self.chains.distrusted(other, _trust(outcome))
+                self.tls["trust"] = self.tls["trust"] if other else _trust(outcome)
+                self._injected(self.contexts.permissive)
         except PostfixTlsError as error:
             self.session.note(error)
+
+    def _injected(self, context) -> Handshake | None:
+        """A handshake with words in the clear behind STARTTLS; where it breaks off, whether it does without them, too."""
+        outcome = self._handshake(context, inject=True)
+        if outcome is None or outcome.verdict == "done" or outcome.untrusted:
+            return outcome
+        control = self._handshake(context)
+        if control and (control.verdict == "done" or control.untrusted) and self.target.protocol != "smtps":
+            self.session.smtp["injected"] = False
+        return control
+
+    def _keep_handshake(self, outcome: Handshake, trust: dict) -> None:
+        self.chains.served(outcome.certificates, outcome.whole, trust)
 
     def _handshake(self, context, inject: bool = False) -> Handshake | None:
         """One connection up to EHLO after TLS; None where the server offers no STARTTLS."""
@@ -121,16 +133,10 @@ class _Probe:
             if session.smtp["starttls"] is False:
                 return None
             if refusal:
-                if inject:
-                    session.smtp["injected"] = False
-                else:
-                    self.refusal = refusal
-                return Handshake("refused", refusal)
+                return Handshake("refused", refusal, in_the_clear=True)
             outcome = shake(connection, context, self.target.sni)
             if outcome.verdict == "done":
                 session.within_tls(dialogue, inject)
-            elif inject and self.target.protocol != "smtps" and not outcome.untrusted and connection.deadline.left():
-                session.smtp["injected"] = False  # the server took the words for a broken ClientHello, or left
             return outcome
 
     def _questions(self, seen: Handshake, pool: ThreadPoolExecutor) -> None:
@@ -157,6 +163,7 @@ class _Probe:
             done = name == seen.version
             tls["versions"][name] = {"verdict": "accepted", "reason": "the handshake was done with it"} if done else answers[name].told()
         if standard:
+            tls["algorithms"] = {algorithm: answers[algorithm].told() for algorithm in by_key}
             for algorithm in by_key:
                 self._keep_flight(algorithm, answers[algorithm])
             self._classic(answers, pool)
@@ -205,9 +212,7 @@ class _Probe:
         flight = answer.flight
         if answer.verdict != "accepted":
             return
-        if any(flight.certificates):
-            self.chains.served(list(flight.certificates), None, algorithm)
-        else:
+        if not any(flight.certificates):
             self.chains.unread(algorithm)
         extensions, tls = flight.hello.extensions, self.tls
         scheme = signatures.BY_CODE.get(flight.key_exchange.signature) if flight.key_exchange else None
@@ -228,8 +233,9 @@ class _Probe:
         except PostfixTlsError as error:
             session.note(error)
             return Answer("unknown", error.reason)
-        if answer.flight and any(answer.flight.certificates):
-            self.chains.again(answer.flight.certificates[0])
+        if whole and answer.flight and any(answer.flight.certificates):
+            suite = suites.BY_CODE.get(answer.flight.hello.suite)
+            self.chains.served(list(answer.flight.certificates), True, algorithm=suite.authentication if suite else None)
         return answer
 
 
@@ -242,7 +248,7 @@ def _tls(verified: Handshake) -> dict:
     """All keys of RV(results[].tls), with what the handshake that judged the chain says."""
     return {
         "handshake": None, "reason": None, "version": None, "cipher": None,
-        "versions": {}, "suites": {}, "order": None, "groups": {}, "dh_bits": None, "signatures": {},
+        "versions": {}, "algorithms": {}, "suites": {}, "order": None, "groups": {}, "dh_bits": None, "signatures": {},
         "compression": None, "extended_master_secret": None, "secure_renegotiation": None, "accepted": None,
         "trust": _trust(verified),
         "name": {"verdict": "unknown", "reason": "no certificate was seen"},

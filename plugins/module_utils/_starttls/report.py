@@ -3,6 +3,8 @@
 """Findings as text for a person."""
 from __future__ import annotations
 
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.connection import endpoint
+
 
 #: Of what Postfix logged, this much is told; the findings have all of it.
 _MOST_LINES = 4
@@ -23,7 +25,7 @@ def explain(results: list) -> str:
         logged = list(dict.fromkeys(line for finding in result["findings"] for line in finding.get("log", ())))[:_MOST_LINES]
         for observed, (first, *same) in groups.items():
             line = "%s: %s: %s. Expected: %s. Fix: %s." % (
-                where(result["target"]), "%s %s" % (first["check"], first["verdict"]), observed, first["expected"], first["fix"],
+                endpoint(result["target"]["host"], result["target"]["port"]), "%s %s" % (first["check"], first["verdict"]), observed, first["expected"], first["fix"],
             )
             lines.append(line + (" For the same reason unknown: %s." % ", ".join(finding["check"] for finding in same) if same else ""))
             if logged:
@@ -44,8 +46,3 @@ def lines(facts: dict) -> tuple:
         leaf = chain["certificates"][0]
         told.append("%s leaf %s of %s until %s" % (chain["algorithm"], leaf["sha256"], leaf["subject"], leaf["not_after"]))
     return tuple(told)
-
-
-def where(target: dict) -> str:
-    """host:port, an IPv6 address in brackets."""
-    return ("[%s]:%d" if ":" in target["host"] else "%s:%d") % (target["host"], target["port"])

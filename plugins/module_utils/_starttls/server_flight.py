@@ -23,8 +23,6 @@ _MOST_RECORDS = 64
 _SUPPORTED_VERSIONS, _KEY_SHARE = 43, 51
 _TLS12, _TLS13 = 0x0303, 0x0304
 _WARNING, _UNRECOGNIZED_NAME = 1, 112
-_RETRY_RANDOM = bytes.fromhex("cf21ad74e59a6111be1d8c021e65b891c2a211167abb8c5e079e09e2c8a8339c")
-_DOWNGRADED = (b"DOWNGRD\x00", b"DOWNGRD\x01")  # the end of the random of a server that speaks something newer
 
 #: Descriptions of IANA's registry of alerts that a server may send instead of a ServerHello.
 ALERTS = {
@@ -43,18 +41,16 @@ class Alert(NamedTuple):
 
 
 class ServerHello(NamedTuple):
-    """version: on the wire, of TLS 1.3 as its extension says. suite, group, extensions: IANA's numbers. retry: a HelloRetryRequest.
+    """version: on the wire, of TLS 1.3 as its extension says. suite, group, extensions: IANA's numbers.
 
-    group: that of TLS 1.3's key share, None before. downgraded: the server says that it speaks something newer than this.
+    group: that of TLS 1.3's key share, None before. A HelloRetryRequest is one, too.
     """
 
     version: int
     suite: int
-    retry: bool
     compression: int = 0
     extensions: frozenset = frozenset()
     group: Optional[int] = None
-    downgraded: bool = False
 
 
 class KeyExchange(NamedTuple):
@@ -187,7 +183,8 @@ class _Reader:
 
 
 def _server_hello(body: _Reader) -> ServerHello:
-    version, random = body.number(2), body.take(32)
+    version = body.number(2)
+    body.take(32)  # random
     body.vector(1)  # session id
     suite, compression, group = body.number(2), body.number(1), None
     numbers = set()
@@ -199,7 +196,7 @@ def _server_hello(body: _Reader) -> ServerHello:
             version = content.number(2)
         elif number == _KEY_SHARE:
             group = content.number(2)
-    return ServerHello(version, suite, random == _RETRY_RANDOM, compression, frozenset(numbers), group, random[-8:] in _DOWNGRADED)
+    return ServerHello(version, suite, compression, frozenset(numbers), group)
 
 
 def _certificates(body: _Reader) -> tuple:

@@ -12,7 +12,7 @@ from typing import Iterator
 
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._error import PostfixTlsError
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls import smuggling
-from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.connection import Connection, Deadline, connect, failure
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.connection import Connection, Deadline, connect, endpoint, failure
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.smtp import Dialogue, keywords
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.target import MOST_CONNECTIONS, Look, Target
 
@@ -55,12 +55,12 @@ class Session:
 
     @property
     def where(self) -> str:
-        return "%s:%d" % (self.target.host, self.target.port)
+        return endpoint(self.target.host, self.target.port)
 
     def until_tls(self, dialogue: Dialogue, inject: bool = False) -> str | None:
         """Until the server expects a ClientHello; else what it said instead. inject: with words in the clear behind STARTTLS."""
         if self.target.protocol == "smtps":
-            self.reachable = True
+            self.reachable = (self.smtp["banner"] or "220").startswith("220")  # which comes only within TLS
             return None
         self._greeting(dialogue)
         capabilities = self._ehlo(dialogue)
@@ -119,7 +119,7 @@ class Session:
                 self._ehlo(dialogue)
                 yield dialogue
 
-        ask = smuggling.asker(self.look.smuggling_recipient, connected)
+        ask = smuggling.asker(self.look.smuggling_recipient, connected, self.note)
         self.smtp["smuggling"] = dict(zip(smuggling.ENDS, pool.map(ask, smuggling.ENDS)))
 
     def note(self, error: PostfixTlsError) -> None:
@@ -130,6 +130,7 @@ class Session:
         banner = dialogue.banner()
         self._keep("banner", str(banner))
         if banner.code != 220:
+            self.reachable = False
             dialogue.leave()
             raise failure(dialogue.connection.where, "the server turned us away: %s" % str(banner))
 

@@ -15,8 +15,8 @@ from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.smtp
 #: {name: bytes} of ends that are none.
 ENDS = {"LF.LF": b"\n.\n", "LF.CRLF": b"\n.\r\n", "CRLF.LF": b"\r\n.\n", "CR.CRLF": b"\r.\r\n", "CRLF NUL.CRLF": b"\r\n\x00.\r\n"}
 
-#: Seconds without a reply after which a server waits for more of the message.
-_PATIENCE = 1.0
+#: Seconds without a reply after which a server waits for more of the message: one that filters before it answers takes its time.
+_PATIENCE = 4.0
 
 _MESSAGE = "Subject: a harmless test of how this server ends messages\r\n\r\nIt is delivered only where a %s ends a message."
 
@@ -30,16 +30,17 @@ def ask(dialogue: Dialogue, recipient: str, end: str) -> dict:
     dialogue.connection.send((_MESSAGE % end).encode("ascii") + ENDS[end], "taking a message")
     reply = dialogue.patiently(_PATIENCE)
     if reply is None:
-        return {"verdict": "refused", "reason": "the server waits for more of the message"}
+        return {"verdict": "refused", "reason": "%g s of silence: the server waits for more of the message" % _PATIENCE}
     return {"verdict": "accepted" if reply.code == 250 else "refused", "reason": str(reply)}
 
 
-def asker(recipient: str, connected: Callable[[], object]) -> Callable[[str], dict]:
-    """Name of an end -> {verdict, reason}. connected: a context manager that gives a Dialogue after EHLO."""
+def asker(recipient: str, connected: Callable[[], object], note: Callable[[PostfixTlsError], None]) -> Callable[[str], dict]:
+    """Name of an end -> {verdict, reason}. connected: a context manager that gives a Dialogue after EHLO. note: takes what went wrong."""
     def answer(end: str) -> dict:
         try:
             with connected() as dialogue:
                 return ask(dialogue, recipient, end)
         except PostfixTlsError as error:
+            note(error)
             return {"verdict": "unknown", "reason": error.reason}
     return answer

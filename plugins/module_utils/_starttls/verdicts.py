@@ -55,36 +55,51 @@ def handshake(facts: dict, _expectation: Expectation) -> Seen:
     return Seen("fail" if tls["handshake"] == "refused" else "unknown", tls["reason"])
 
 
+def _all_seen(look: Callable) -> Callable:
+    """For a check on every chain: where it is not clear whether there is another one, what was seen of the others can't pass."""
+    def wary(facts: dict, expectation: Expectation) -> Seen:
+        seen = look(facts, expectation)
+        unclear = ["%s (%s)" % item for item in _unclear(facts).items()]
+        return Seen("unknown", "it is not clear whether it has another certificate: %s" % ", ".join(unclear)) if unclear and seen.verdict == "pass" else seen
+    return wary
+
+
+@_all_seen
 def trust(facts: dict, _expectation: Expectation) -> Seen:
     if not facts["tls"]:
         return _unseen(facts)
     return _of_chains(facts, facts["tls"]["trust"], lambda chain: chain["trust"])
 
 
+@_all_seen
 def name(facts: dict, _expectation: Expectation) -> Seen:
-    if not facts["tls"]:
+    if not facts["tls"] or not facts["chains"]:
         return _unseen(facts)
     wanted = facts["target"]["server_name"]
 
     def verdict(chain: dict) -> dict:
         made_out_to = chain["certificates"][0]["names"]
         covered = None if made_out_to is None else names.covers(made_out_to, _ascii(wanted))
-        reason = "it is made out to %s" % (", ".join(made_out_to or ()) or "no name")
+        reason = "it is made out to %s" % (", ".join((made_out_to or [])[:10]) or "no name")
         return {"verdict": {True: "pass", False: "fail", None: "unknown"}[covered], "reason": reason}
 
     return _of_chains(facts, facts["tls"]["name"], verdict)
 
 
+@_all_seen
 def chain_order(facts: dict, _expectation: Expectation) -> Seen:
     if not facts["chains"]:
         return _unseen(facts)
     for chain in facts["chains"]:
         subjects = "; ".join(str(certificate["subject"]) for certificate in chain["certificates"])
+        if not chain["whole"]:
+            return Seen("unknown", "of the %s chain only the leaf could be seen" % chain["algorithm"])
         if chain["ordered"] is not True:
             return Seen("fail" if chain["ordered"] is False else "unknown", "%s chain as sent: %s" % (chain["algorithm"], subjects))
     return Seen("pass", "%s as sent" % " and ".join(str(chain["algorithm"]) for chain in facts["chains"]))
 
 
+@_all_seen
 def validity(facts: dict, expectation: Expectation) -> Seen:
     judged = _without_roots(facts)
     if not judged:
@@ -107,6 +122,8 @@ def versions(facts: dict, expectation: Expectation) -> Seen:
     if not answers:
         return Seen("unknown", "the versions were not asked for")
     too_old = below(expectation.floor)
+    if facts["tls"]["handshake"] != "done" and not any(answer["verdict"] == "accepted" for answer in answers.values()):
+        return _unseen(facts)
     accepted = [name for name in NAMES if answers[name]["verdict"] == "accepted"]
     unclear = ["%s (%s)" % (name, answers[name]["reason"]) for name in too_old if answers[name]["verdict"] == "unknown"]
     if set(accepted) & set(too_old):
@@ -121,21 +138,25 @@ def versions(facts: dict, expectation: Expectation) -> Seen:
     return Seen("pass", "accepted: %s" % ", ".join(accepted))
 
 
+@_all_seen
 def deployed(facts: dict, expectation: Expectation) -> Seen:
     if not facts["chains"]:
         return _unseen(facts)
-    served = {chain["certificates"][0]["sha256"]: chain for chain in facts["chains"]}
+    served = {chain["certificates"][0]["sha256"] for chain in facts["chains"]}
+    times = ", ".join("%s (%s, %d times)" % (_leaf(chain), chain["algorithm"], chain["connections"]) for chain in facts["chains"])
     if None in served:
-        return Seen("unknown", "the %s chain could not be read" % served[None]["algorithm"])
-    times = ", ".join("%s (%s, %d times)" % (leaf, chain["algorithm"], chain["connections"]) for leaf, chain in served.items())
-    whole = {tuple(certificate["sha256"] for certificate in chain["certificates"]) for chain in facts["chains"]}
-    if set(served) - set(expectation.deployed):
+        return Seen("unknown", "a chain could not be read: %s" % times)
+    if served - set(expectation.deployed):
         return Seen("fail", "served leaf %s" % times)
-    missing = set(expectation.deployed) - set(served)
-    if missing and facts["tls"]["suites"] and _accepted_before_13(facts):  # RSA and ECDSA were both asked for, which TLS 1.3 can't be
+    missing = set(expectation.deployed) - served
+    if missing and facts["tls"]["algorithms"] and not _unclear(facts) and _accepted_before_13(facts):  # TLS 1.3 can't be asked for each
         return Seen("fail", "served leaf %s; not served %s" % (times, ", ".join(sorted(missing))))
-    if expectation.chains and not whole <= set(expectation.chains) and not any(len(chain) == 1 for chain in whole):
-        return Seen("fail", "the leaf is the deployed one, what follows it is not: %s" % times)
+    for chain in facts["chains"]:
+        expected = [tuple(digests) for digests in expectation.chains if digests[0] == _leaf(chain)]
+        if expected and not chain["whole"]:
+            return Seen("unknown", "the leaf is the deployed one, and what follows it could not be seen: %s" % times)
+        if expected and tuple(certificate["sha256"] for certificate in chain["certificates"]) not in expected:
+            return Seen("fail", "the leaf is the deployed one, what follows it is not: %s" % times)
     return Seen("pass", "served leaf %s" % times)
 
 
@@ -152,10 +173,12 @@ def signatures(facts: dict, _expectation: Expectation) -> Seen:
 
 
 def server_order(facts: dict, _expectation: Expectation) -> Seen:
-    order = (facts["tls"] or {}).get("order")
-    if (facts["tls"] or {}).get("suites", {}).get("phase_out", {}).get("verdict") == "refused":
+    if not facts["tls"] or facts["tls"]["handshake"] != "done":
+        return _unseen(facts)
+    order = facts["tls"]["order"]
+    if facts["tls"]["suites"].get("phase_out", {}).get("verdict") == "refused":
         return Seen("pass", "none is accepted that should rank below others")
-    if facts["tls"] and not _accepted_before_13(facts):
+    if not _accepted_before_13(facts):
         return Seen("pass", "no version before TLSv1.3 is accepted")
     if not order:
         return _unseen(facts)
@@ -174,6 +197,7 @@ def dh_size(facts: dict, expectation: Expectation) -> Seen:
     return Seen("pass" if bits >= expectation.dh_bits else "fail", "a prime of %d bits" % bits)
 
 
+@_all_seen
 def key(facts: dict, expectation: Expectation) -> Seen:
     if not facts["chains"]:
         return _unseen(facts)
@@ -190,6 +214,7 @@ def key(facts: dict, expectation: Expectation) -> Seen:
     return Seen("pass", "; ".join(shown))
 
 
+@_all_seen
 def certificate_signature(facts: dict, expectation: Expectation) -> Seen:
     judged = _without_roots(facts)
     if not judged:
@@ -205,13 +230,13 @@ def certificate_signature(facts: dict, expectation: Expectation) -> Seen:
 def flag(item: str, good: bool) -> Callable:
     """A check of something the server has or has not, up to TLS 1.2."""
     def look(facts: dict, _expectation: Expectation) -> Seen:
-        if not facts["tls"]:
+        if not facts["tls"] or facts["tls"]["handshake"] != "done":
             return _unseen(facts)
         value = facts["tls"][item]
         if not _accepted_before_13(facts):
             return Seen("pass", "no version before TLSv1.3 is accepted")
         if value is None:
-            return _unseen(facts) if facts["tls"]["reason"] else Seen("unknown", "no ServerHello before TLSv1.3 was seen")
+            return Seen("unknown", "no ServerHello before TLSv1.3 was seen")
         return Seen("pass" if value is good else "fail", "%s: %s" % (item.replace("_", " "), "yes" if value else "no"))
     return look
 
@@ -292,6 +317,16 @@ def _without_roots(facts: dict) -> list:
 def _accepted_before_13(facts: dict) -> bool:
     answers = facts["tls"]["versions"]
     return not answers or any(answers[version]["verdict"] != "refused" for version in NAMES[:-1])
+
+
+def _leaf(chain: dict) -> str | None:
+    return chain["certificates"][0]["sha256"]
+
+
+def _unclear(facts: dict) -> dict:
+    """{algorithm: why}, of those of which a standard look could not tell whether there is a certificate."""
+    answers = (facts["tls"] or {}).get("algorithms", {})
+    return {algorithm: answer["reason"] for algorithm, answer in answers.items() if answer["verdict"] == "unknown"}
 
 
 def _ascii(wanted: str) -> str:

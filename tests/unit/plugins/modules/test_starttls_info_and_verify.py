@@ -99,6 +99,8 @@ def test_the_deployed_chain_is_compared_with_the_served_one(run, ca_file: str, t
     ({"targets": [{"host": "a b"}]}, "host = 'a b': that is no host name"),
     ({"targets": [{"host": "mx"}], "ca_file": "/nonexistent"}, "ca_file = /nonexistent: no CA certificate can be read from it"),
     ({"targets": [{"host": "mx"}], "deployed_chain": "/nonexistent"}, "deployed_chain = /nonexistent: No such file or directory"),
+    ({"targets": [{"host": "mx"}], "concurrency": 0}, "concurrency = 0: at least one target has to be looked at a time"),
+    ({"targets": [{"host": "mx"}], "min_days_left": -1}, "min_days_left = -1: it can't be less than none"),
     ({"targets": [{"host": "mx"}], "checks": ["spelling"]}, "value of checks must be one or more of: reachable"),
     ({"targets": [{"host": "mx"}], "expect": {"floor": "1.2"}}, "value of floor must be one of: SSLv3"),
     ({"targets": [{"host": "mx"}], "expect": {"trust": False}, "checks": ["trust"]}, "nothing is expected there, so it could not fail"),
@@ -208,11 +210,31 @@ def test_starttls_stripped_on_the_way_shows_against_the_host_s_own_look(run, ca_
     assert "EHLO offers XXXXXXXA where STARTTLS would stand: a device on the way overwrites it" in told["msg"]
 
 
-def test_a_look_from_inside_that_saw_nothing_proves_nothing(run, ca_file: str) -> None:
+def test_a_look_from_inside_that_saw_nothing_proves_nothing_and_another_name_may_have_another_certificate(run, ca_file: str) -> None:
     with MailServer(Behaviour(chain=LEAF)) as host:
-        inside = [{"target": {"port": host.port}}]
-        told = run(starttls_verify, targets=[target(host)], ca_file=ca_file, inside=inside)
+        told = run(starttls_verify, targets=[target(host)], ca_file=ca_file, inside=[{"target": {"port": host.port}}])
+        inside = run(starttls_info, targets=[target(host)], ca_file=ca_file)["results"]
+        inside[0]["target"]["server_name"] = "mx2.example.org"
+        inside[0]["certificates"][0]["sha256"] = "ab" * 32
+        other = run(starttls_verify, targets=[target(host)], ca_file=ca_file, inside=inside)
     assert told["failed"] and "same_from_inside unknown: nothing was seen on both sides" in told["msg"]
+    assert not other.get("failed"), other["msg"]
+
+
+@pytest.mark.parametrize("inside", [{"target": None}, {}, {"target": {"port": 1}, "tls": {"versions": {"x": {}}}}, {"target": {"port": 1}, "certificates": [{}]}])
+def test_what_is_no_result_of_a_look_is_refused_as_one_from_inside(run, ca_file: str, inside: dict) -> None:
+    with MailServer(Behaviour(chain=LEAF)) as host:
+        told = run(starttls_verify, targets=[target(host)], ca_file=ca_file, inside=[inside])
+    assert told["failed"] and "that is no result of a look" in told["msg"]
+
+
+def test_checks_that_apply_to_one_target_alone_judge_that_one(run, ca_file: str) -> None:
+    with MailServer(Behaviour(chain=LEAF)) as plain, MailServer(Behaviour(chain=LEAF, implicit=True)) as wrapped:
+        targets = [target(plain), dict(target(wrapped), protocol="smtps")]
+        both = run(starttls_verify, targets=targets, ca_file=ca_file, checks=["starttls_offered"])
+        none = run(starttls_verify, targets=targets[1:], ca_file=ca_file, checks=["starttls_offered"])
+    assert not both.get("failed") and [len(result["findings"]) for result in both["results"]] == [1, 0]
+    assert none["failed"] and none["msg"].startswith("checks = starttls_offered: none of them applies to any target")
 
 
 def test_a_profile_is_judged_and_single_items_go_before_it(run, ca_file: str) -> None:

@@ -23,6 +23,12 @@ WRONG = {
         {"tls_eecdh_auto_curves": "X25519 prime256v1x"}, "prime256v1x names nothing, and is silently skipped; did you mean prime256v1?",
         "tls_eecdh_auto_curves = X25519 prime256v1",
     ),
+    "two typos": (
+        {"smtpd_tls_exclude_ciphers": "RC4, aNULLL, kRSAA"}, "aNULLL names nothing, and is silently skipped; did you mean aNULL?, kRSAA names nothing",
+        "smtpd_tls_exclude_ciphers = RC4, aNULL, kRSA",
+    ),
+    "a part of another word": ({"smtpd_tls_exclude_ciphers": "RC4 RC xyz"}, "RC names nothing", "smtpd_tls_exclude_ciphers = RC4"),
+    "nothing left on": ({"smtpd_tls_protocols": "!SSLv2, !SSLv3, !TLSv1, !TLSv1.1, !TLSv1.2, !TLSv1.3"}, "leaves no protocol version on", "smtpd_tls_protocols = >=TLSv1.2"),
     "a group that is like none": ({"tls_ffdhe_auto_groups": "ffdhe2048:xyz"}, "xyz names nothing", "tls_ffdhe_auto_groups = ffdhe2048"),
 }
 

@@ -7,7 +7,8 @@ import copy
 import pytest
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._error import PostfixTlsError
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls import polling, report
-from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.checks import CHECK_NAMES, CHECKS, judge
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.checks import CHECK_NAMES, CHECKS, applying, judge
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.connection import endpoint
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.expectation import Expectation
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._tls.versions import NAMES
 
@@ -21,7 +22,7 @@ LEAF = {
     "curve": "prime256v1", "signature": "ecdsa-with-SHA256", "signature_hash": "SHA256",
 }
 ROOT = dict(LEAF, subject="CN=CA", sha256="ef" * 32, self_signed=True, days_left=2, signature="sha1WithRSAEncryption", signature_hash="SHA1")
-CHAIN = {"algorithm": "ECDSA", "connections": 5, "ordered": True, "trust": {"verdict": "pass", "reason": "trusted"}, "certificates": [LEAF, ROOT]}
+CHAIN = {"algorithm": "ECDSA", "connections": 5, "whole": True, "ordered": True, "trust": {"verdict": "pass", "reason": "trusted"}, "certificates": [LEAF, ROOT]}
 GOOD = {
     "target": {"host": "mx.example.org", "port": 25, "protocol": "submission", "server_name": "mx.example.org", "address": "192.0.2.1"},
     "vantage": {"source": "192.0.2.9", "own": False},
@@ -35,7 +36,7 @@ GOOD = {
     "tls": {
         "handshake": "done", "reason": None, "version": "TLSv1.3", "cipher": "TLS_AES_256_GCM_SHA384",
         "versions": {name: {"verdict": "accepted" if name > "TLSv1.1" else "refused", "reason": "it said so"} for name in NAMES},
-        "suites": {"forbidden": REFUSED, "phase_out": ACCEPTED, "dhe": REFUSED}, "order": {"verdict": "server", "reason": "a, then a"},
+        "algorithms": {"ECDSA": ACCEPTED, "RSA": REFUSED}, "suites": {"forbidden": REFUSED, "phase_out": ACCEPTED, "dhe": REFUSED}, "order": {"verdict": "server", "reason": "a, then a"},
         "groups": {"X25519MLKEM768": REFUSED, "other": REFUSED}, "dh_bits": None, "signatures": {"weak": REFUSED},
         "compression": False, "extended_master_secret": True, "secure_renegotiation": True, "accepted": None,
         "trust": {"verdict": "pass", "reason": "trusted"}, "name": {"verdict": "pass", "reason": "named"},
@@ -97,6 +98,15 @@ BAD = [
     ("validity", with_leaf(days_left=None), {}, "unknown"),
     ("chain_order", altered(chains__0__ordered=False), {}, "fail"),
     ("chain_order", altered(chains__0__ordered=None), {}, "unknown"),
+    ("chain_order", altered(chains__0__whole=False), {}, "unknown"),
+    ("trust", altered(tls__algorithms__RSA=UNKNOWN), {}, "unknown"),
+    ("name", altered(tls__algorithms__RSA=UNKNOWN), {}, "unknown"),
+    ("validity", altered(tls__algorithms__RSA=UNKNOWN), {}, "unknown"),
+    ("deployed_chain", altered(tls__algorithms__RSA=UNKNOWN), {"deployed": [DIGEST, "cd" * 32]}, "unknown"),
+    ("deployed_chain", altered(chains__0__whole=False), {"chains": ((DIGEST, "ef" * 32),)}, "unknown"),
+    ("deployed_chain", altered(chains__0__certificates=[LEAF]), {"chains": ((DIGEST, "ef" * 32),)}, "fail"),
+    ("server_order", altered(tls__handshake="refused", tls__reason="454", tls__versions={name: REFUSED for name in NAMES}), NCSC, "unknown"),
+    ("compression", altered(tls__handshake="refused", tls__reason="454", tls__versions={name: REFUSED for name in NAMES}), NCSC, "unknown"),
     ("versions", with_version("TLSv1.1", "accepted"), {}, "fail"),
     ("versions", GOOD, {"floor": "TLSv1.3"}, "fail"),
     ("versions", with_version("SSLv3", "unknown"), {}, "unknown"),
@@ -187,12 +197,14 @@ def test_implicit_tls_is_not_asked_about_starttls() -> None:
     ({"checks": ["suites"]}, "nothing is expected there, so it could not fail"),
     ({"checks": ["signatures"], "profile": "interop"}, "nothing is expected there, so it could not fail"),
     ({"checks": ["smuggling"]}, "nothing is expected there, so it could not fail"),
+    ({"checks": ["suites"], "profile": "interop", "depth": "versions"}, "a look of depth versions does not show it"),
+    ({"min_days_left": -1}, "it can't be less than none"),
     ({"profile": "paranoid"}, "there is no such profile. The profiles are interop,"),
     ({"accepts": ["TLSv2"]}, "that is no protocol version"),
 ])
 def test_an_expectation_that_could_not_fail_is_refused(expected: dict, told: str) -> None:
     with pytest.raises(PostfixTlsError, match=told):
-        judge(GOOD, Expectation(**expected))
+        applying("smtp", Expectation(**expected))
 
 
 @pytest.mark.parametrize("check", ["suites", "signatures", "server_order", "extended_master_secret", "secure_renegotiation", "compression"])
@@ -221,7 +233,8 @@ def test_an_item_of_expect_goes_before_the_profile() -> None:
 
 def test_after_a_short_look_only_what_it_shows_is_judged() -> None:
     short = set(verdicts(GOOD, depth="versions", **ALL))
-    assert not short & {"suites", "command_injection", "mail_before_tls", "key", "groups"} and {"versions", "trust", "chain_order"} <= short
+    assert not short & {"suites", "command_injection", "mail_before_tls", "key", "groups", "chain_order"} and {"versions", "trust"} <= short
+    assert "versions" not in verdicts(GOOD, depth="handshake")
 
 
 def test_a_whole_chain_that_is_the_deployed_one_passes() -> None:
@@ -240,9 +253,9 @@ def test_smuggling_seen_from_the_host_itself_says_so() -> None:
     assert finding["observed"].endswith("(from the host itself, for which mynetworks may lift the protection)")
 
 
-def test_checks_of_which_none_applies_are_refused() -> None:
-    with pytest.raises(PostfixTlsError, match="none of them applies to protocol smtps"):
-        judge(altered(target__protocol="smtps"), Expectation(checks=["auth_before_tls"]))
+def test_checks_of_which_none_applies_are_none() -> None:
+    assert applying("smtps", Expectation(checks=["auth_before_tls"])) == [] == judge(altered(target__protocol="smtps"), Expectation(checks=["auth_before_tls"]))
+    assert applying("smtp", Expectation(checks=["auth_before_tls"])) == ["auth_before_tls"]
 
 
 def test_digests_are_taken_with_colons_and_capitals() -> None:
@@ -255,7 +268,11 @@ def test_the_text_names_target_check_what_was_seen_and_the_remedy_once_per_cause
     assert text.startswith("mx.example.org:25: reachable fail: nothing listens there. Expected: a greeting with 220")
     assert "Fix: " in text and "For the same reason unknown: starttls_offered, handshake" in text
     assert len(text.splitlines()) == 1 and report.explain(results[:1]) == ""
-    assert report.where({"host": "2001:db8::1", "port": 25}) == "[2001:db8::1]:25"
+    assert endpoint("2001:db8::1", 25) == "[2001:db8::1]:25"
+
+
+def by_default(_position: int, facts: dict) -> list:
+    return judge(facts, Expectation())
 
 
 def test_only_what_did_not_pass_is_looked_at_again_at_even_intervals() -> None:
@@ -266,16 +283,16 @@ def test_only_what_did_not_pass_is_looked_at_again_at_even_intervals() -> None:
         now[0] += 2.0
         return [GOOD if target == "good" or len(looks) == 3 else UNREACHABLE for target in targets]
 
-    means = polling.Means(look_at, clock=lambda: now[0], sleep=lambda seconds: (slept.append(seconds), now.__setitem__(0, now[0] + seconds)))
-    results, attempts = polling.verify(["good", "late"], [Expectation()] * 2, means, retries=5, delay=5.0)
+    means = polling.Means(look_at, by_default, clock=lambda: now[0], sleep=lambda seconds: (slept.append(seconds), now.__setitem__(0, now[0] + seconds)))
+    results, attempts = polling.verify(["good", "late"], means, retries=5, delay=5.0)
     assert (looks, attempts, slept) == ([["good", "late"], ["late"], ["late"]], 3, [3.0, 3.0])
     assert not [finding for result in results for finding in report.failed(result["findings"])]
 
 
 def test_polling_ends_when_the_retries_are_used_up_and_keeps_the_last_look() -> None:
     slept: list = []
-    means = polling.Means(lambda targets: [UNREACHABLE] * len(targets), sleep=slept.append)
-    results, attempts = polling.verify(["a"], [Expectation()], means, retries=2, delay=0.0)
+    means = polling.Means(lambda targets: [UNREACHABLE] * len(targets), by_default, sleep=slept.append)
+    results, attempts = polling.verify(["a"], means, retries=2, delay=0.0)
     assert (attempts, len(slept), results[0]["reachable"]) == (3, 2, False)
 
 
@@ -287,7 +304,7 @@ def test_polling_ends_when_the_retries_are_used_up_and_keeps_the_last_look() -> 
 ])
 def test_polling_that_cannot_be_is_refused_before_the_first_look(options: dict, told: str) -> None:
     with pytest.raises(PostfixTlsError, match=told):
-        polling.verify(["a"], [Expectation()], polling.Means(lambda targets: pytest.fail("it was looked")), **options)
+        polling.verify(["a"], polling.Means(lambda targets: pytest.fail("it was looked"), by_default), **options)
 
 
 def test_rows_that_share_a_name_never_apply_together() -> None:

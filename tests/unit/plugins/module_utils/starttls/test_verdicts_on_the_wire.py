@@ -67,7 +67,7 @@ def old_flight(client_hello: bytes) -> bytes | None:
     """A TLS 1.2 flight with compression, and with neither extended master secret nor secure renegotiation, for whoever offers compression."""
     at = 43 + 1 + client_hello[43]  # behind the session id
     at += 2 + int.from_bytes(client_hello[at:at + 2], "big")  # and the suites
-    if client_hello[at:at + 3] != b"\x02\x01\x00":
+    if client_hello[at:at + 3] != b"\x02\x01\x00" or b"\xc0\x2c" not in client_hello[44:at]:
         return None
     hello = b"\x03\x03" + bytes(32) + b"\x00" + b"\xc0\x2c" + b"\x01"
     chain = b"".join(len(der).to_bytes(3, "big") + der for der in (issued.certificate.public_bytes(Encoding.DER) for issued in (LEAF, MIDDLE)))
@@ -92,7 +92,7 @@ def alert(connection: socket.socket) -> None:
 
 WRONG = {
     "no STARTTLS": (Behaviour(), {"starttls_offered"}, BEHIND_TLS),
-    "454": (good(starttls=b"454 4.7.0 TLS not available\r\n"), {"handshake", "versions"}, BEHIND_TLS - {"handshake", "versions", "response_injection"}),
+    "454": (good(starttls=b"454 4.7.0 TLS not available\r\n"), {"handshake"}, BEHIND_TLS - {"handshake", "response_injection"}),
     "the intermediate first": (good(more=(ROOT, MIDDLE)), {"chain_order"}, set()),
     "injected within TLS": (good(obeys_injected=True), {"command_injection"}, set()),
     "421 to STARTTLS": (good(starttls=b"421 4.7.0 too many\r\n"), set(), BEHIND_TLS),
