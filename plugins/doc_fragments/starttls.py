@@ -70,9 +70,9 @@ options:
     type: str
   depth:
     description:
-      - How much is asked for. V(handshake) is one verified handshake, and another one where the chain is not trusted. V(versions) adds which protocol versions are accepted, one
-        connection each. V(standard) asks every usual question within 16 connections. V(full) also lists every suite and group, with one
-        connection for each.
+      - How much is asked for. V(handshake) is one verified handshake, and another one where the chain is not trusted. V(versions) adds
+        which protocol versions are accepted, one connection each. V(standard) asks every usual question within 16 connections. V(full)
+        also lists every suite and group, with one connection for each.
     type: str
     choices: [handshake, versions, standard, full]
     default: standard

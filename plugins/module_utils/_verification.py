@@ -62,7 +62,8 @@ def result(params: dict, own: Optional[Callable[[str], list]] = None, log: Optio
         listeners = own(params["config_directory"]) if own and params["targets"] is None else []
         targets = [listener.target for listener in listeners] or options.targets(params)
         expected = [_expectation(params, listener.promised) for listener in listeners] or [_expectation(params, {})] * len(targets)
-        if not any([applying(target.protocol, expectation) for target, expectation in zip(targets, expected)]):
+        made = [applying(target.protocol, expectation) for target, expectation in zip(targets, expected)]
+        if not any(made):
             raise PostfixTlsError("checks", ", ".join(params["checks"] or ()), "none of them applies to any target", "Leave checks out to make all that apply.")
         look = options.look(params, smuggling_recipient=params["smuggling_recipient"], **_asked(params, expected[0]))
         concurrency = options.concurrency(params)

@@ -113,8 +113,8 @@ options:
   smuggling_recipient:
     description:
       - Ask whether the server takes anything but C(CR LF . CR LF) for the end of a message (CVE-2023-51764), which lets others smuggle mail
-        through it. A message is then B(delivered) to this address for every such end; otherwise none is. A server that takes longer than four seconds to accept a message can not be told from one
-        that waits for more of it.
+        through it. A message is then B(delivered) to this address for every such end; otherwise none is. A server that takes longer than
+        four seconds to accept a message can not be told from one that waits for more of it.
       - Not asked without an address. Takes five more connections.
     type: str
   inside:

@@ -24,9 +24,8 @@ def explain(results: list) -> str:
             groups.setdefault(finding["observed"], []).append(finding)
         logged = list(dict.fromkeys(line for finding in result["findings"] for line in finding.get("log", ())))[:_MOST_LINES]
         for observed, (first, *same) in groups.items():
-            line = "%s: %s: %s. Expected: %s. Fix: %s." % (
-                endpoint(result["target"]["host"], result["target"]["port"]), "%s %s" % (first["check"], first["verdict"]), observed, first["expected"], first["fix"],
-            )
+            where = endpoint(result["target"]["host"], result["target"]["port"])
+            line = "%s: %s %s: %s. Expected: %s. Fix: %s." % (where, first["check"], first["verdict"], observed, first["expected"], first["fix"])
             lines.append(line + (" For the same reason unknown: %s." % ", ".join(finding["check"] for finding in same) if same else ""))
             if logged:
                 lines[-1] += " Postfix logged: %s." % " | ".join(line.rstrip(".") for line in logged)

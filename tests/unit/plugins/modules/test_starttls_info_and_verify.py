@@ -221,7 +221,9 @@ def test_a_look_from_inside_that_saw_nothing_proves_nothing_and_another_name_may
     assert not other.get("failed"), other["msg"]
 
 
-@pytest.mark.parametrize("inside", [{"target": None}, {}, {"target": {"port": 1}, "tls": {"versions": {"x": {}}}}, {"target": {"port": 1}, "certificates": [{}]}])
+@pytest.mark.parametrize("inside", [
+    {"target": None}, {}, {"target": {"port": 1}, "tls": {"versions": {"x": {}}}}, {"target": {"port": 1}, "certificates": [{}]},
+])
 def test_what_is_no_result_of_a_look_is_refused_as_one_from_inside(run, ca_file: str, inside: dict) -> None:
     with MailServer(Behaviour(chain=LEAF)) as host:
         told = run(starttls_verify, targets=[target(host)], ca_file=ca_file, inside=[inside])

@@ -28,7 +28,10 @@ WRONG = {
         "smtpd_tls_exclude_ciphers = RC4, aNULL, kRSA",
     ),
     "a part of another word": ({"smtpd_tls_exclude_ciphers": "RC4 RC xyz"}, "RC names nothing", "smtpd_tls_exclude_ciphers = RC4"),
-    "nothing left on": ({"smtpd_tls_protocols": "!SSLv2, !SSLv3, !TLSv1, !TLSv1.1, !TLSv1.2, !TLSv1.3"}, "leaves no protocol version on", "smtpd_tls_protocols = >=TLSv1.2"),
+    "nothing left on": (
+        {"smtpd_tls_protocols": "!SSLv2, !SSLv3, !TLSv1, !TLSv1.1, !TLSv1.2, !TLSv1.3"}, "leaves no protocol version on",
+        "smtpd_tls_protocols = >=TLSv1.2",
+    ),
     "a group that is like none": ({"tls_ffdhe_auto_groups": "ffdhe2048:xyz"}, "xyz names nothing", "tls_ffdhe_auto_groups = ffdhe2048"),
 }
 

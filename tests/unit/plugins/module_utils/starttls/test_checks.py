@@ -22,7 +22,10 @@ LEAF = {
     "curve": "prime256v1", "signature": "ecdsa-with-SHA256", "signature_hash": "SHA256",
 }
 ROOT = dict(LEAF, subject="CN=CA", sha256="ef" * 32, self_signed=True, days_left=2, signature="sha1WithRSAEncryption", signature_hash="SHA1")
-CHAIN = {"algorithm": "ECDSA", "connections": 5, "whole": True, "ordered": True, "trust": {"verdict": "pass", "reason": "trusted"}, "certificates": [LEAF, ROOT]}
+CHAIN = {
+    "algorithm": "ECDSA", "connections": 5, "whole": True, "ordered": True, "trust": {"verdict": "pass", "reason": "trusted"},
+    "certificates": [LEAF, ROOT],
+}
 GOOD = {
     "target": {"host": "mx.example.org", "port": 25, "protocol": "submission", "server_name": "mx.example.org", "address": "192.0.2.1"},
     "vantage": {"source": "192.0.2.9", "own": False},
@@ -36,7 +39,8 @@ GOOD = {
     "tls": {
         "handshake": "done", "reason": None, "version": "TLSv1.3", "cipher": "TLS_AES_256_GCM_SHA384",
         "versions": {name: {"verdict": "accepted" if name > "TLSv1.1" else "refused", "reason": "it said so"} for name in NAMES},
-        "algorithms": {"ECDSA": ACCEPTED, "RSA": REFUSED}, "suites": {"forbidden": REFUSED, "phase_out": ACCEPTED, "dhe": REFUSED}, "order": {"verdict": "server", "reason": "a, then a"},
+        "algorithms": {"ECDSA": ACCEPTED, "RSA": REFUSED}, "suites": {"forbidden": REFUSED, "phase_out": ACCEPTED, "dhe": REFUSED},
+        "order": {"verdict": "server", "reason": "a, then a"},
         "groups": {"X25519MLKEM768": REFUSED, "other": REFUSED}, "dh_bits": None, "signatures": {"weak": REFUSED},
         "compression": False, "extended_master_secret": True, "secure_renegotiation": True, "accepted": None,
         "trust": {"verdict": "pass", "reason": "trusted"}, "name": {"verdict": "pass", "reason": "named"},
