@@ -25,6 +25,7 @@ class Means(NamedTuple):
 
 def verify(targets: list, means: Means, retries: int = 0, delay: float = 5.0) -> tuple:
     """(facts with findings for each target in their order, number of looks).
+
     delay: seconds from the start of a look to the next.
 
     Raises PostfixTlsError for retries and a delay that can't be.
