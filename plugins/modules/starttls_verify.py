@@ -183,7 +183,7 @@ EXAMPLES = r"""
       - host: mx1.example.org
       - host: mx2.example.org
   delegate_to: localhost
-  ignore_errors: true
+  ignore_errors: true  # what it found is told by the tasks below
   register: proof
 
 - name: Name the hosts that still accept TLS 1.1
