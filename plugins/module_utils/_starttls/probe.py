@@ -202,7 +202,10 @@ class _Probe:
         for name in self.look.sets:
             tls["suites"][name] = _chose_suite(seen.get(name, nothing))
         tls["dh_bits"] = _dh_bits(seen.get("dhe"))
-        tls["signatures"]["weak"] = _chose_signature(seen.get("signatures", nothing), self.look.hashes)
+        if accepted and version != "TLSv1.2" and "SHA1" in self.look.hashes:
+            tls["signatures"]["weak"] = {"verdict": "accepted", "reason": "%s signs with SHA-1 or with MD5 and SHA-1, nothing else" % version}
+        else:
+            tls["signatures"]["weak"] = _chose_signature(seen.get("signatures", nothing), self.look.hashes)
         tls["order"] = _order(seen.get("order"), answers)
         if "groups" in seen:
             asked = [_chose_group(seen[name], others) for name in ("groups", "groups_behind") if name in seen]

@@ -153,6 +153,13 @@ def test_a_server_that_speaks_tls_1_2_at_most_is_asked_about_1_3_with_every_grou
     assert facts["tls"]["versions"]["TLSv1.3"]["verdict"] == "refused" and facts["tls"]["groups"]["X25519MLKEM768"]["verdict"] == "refused"
 
 
+@pytest.mark.filterwarnings("ignore:ssl.TLSVersion.TLSv1_1 is deprecated")
+def test_what_speaks_tls_1_1_at_most_signs_with_sha_1() -> None:
+    facts = see(Behaviour(chain=LEAF, versions=(ssl.TLSVersion.TLSv1_1, ssl.TLSVersion.TLSv1_1)))
+    assert facts["tls"]["signatures"]["weak"]["verdict"] == "accepted"
+    assert verdict(facts, "signatures", profile="ncsc_2025")[0] == "fail"
+
+
 def test_no_more_connections_are_made_than_allowed_and_what_was_not_asked_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(session, "MOST_CONNECTIONS", 8)
     facts = see(Behaviour(chain=LEAF))
