@@ -17,6 +17,15 @@ def covers(names: list, wanted: str) -> bool:
     return False
 
 
+def verdict(made_out_to: list | None, wanted: str) -> dict:
+    """{verdict, reason} on a certificate's names; None where they could not be read. wanted: as a target has it, A-labels or not."""
+    if made_out_to is None:
+        return {"verdict": "unknown", "reason": "the certificate's names could not be read"}
+    covered = covers(made_out_to, wanted if packed_address(wanted) else ascii_name(wanted))
+    shown = ", ".join(made_out_to[:10]) or "no name at all"
+    return {"verdict": "pass" if covered else "fail", "reason": "the certificate is made out to %s" % shown}
+
+
 def packed_address(text: str) -> bytes | None:
     """An IPv4 or IPv6 address as bytes, None for anything else."""
     for family in (socket.AF_INET, socket.AF_INET6):

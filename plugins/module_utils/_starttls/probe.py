@@ -94,7 +94,9 @@ class _Probe:
                 self._questions(seen, pool)
             if standard and seen is verified and seen.verdict == "done":
                 self._second_handshake()
-        self.tls["name"] = _name(self.chains.first(), self.target.sni or self.target.name)
+        leaf = self.chains.first()[:1]
+        if leaf:
+            self.tls["name"] = names.verdict(leaf[0]["names"], self.target.name)
 
     def _second_handshake(self) -> None:
         """With words in the clear behind STARTTLS; of a server with two certificates it is the other one that is judged."""
@@ -261,17 +263,6 @@ def _tls(verified: Handshake) -> dict:
 def _trust(verified: Handshake) -> dict:
     verdict = {"done": "pass"}.get(verified.verdict, "fail" if verified.untrusted else "unknown")
     return {"verdict": verdict, "reason": verified.untrusted or verified.reason or "the chain ends at a trusted CA"}
-
-
-def _name(leaf: list, wanted: str) -> dict:
-    made_out_to = leaf[0]["names"] if leaf else None
-    if made_out_to is None:
-        return {"verdict": "unknown", "reason": "the certificate's names could not be read" if leaf else "no certificate was seen"}
-    shown = ", ".join(made_out_to[:10]) or "no name at all"
-    return {
-        "verdict": "pass" if names.covers(made_out_to, wanted) else "fail",
-        "reason": "the certificate is made out to %s" % shown,
-    }
 
 
 def _either(*answers: Answer) -> Answer:

@@ -17,7 +17,7 @@ def failed(findings: list) -> list:
 
 def explain(results: list) -> str:
     """One text for a person: per target what did not pass, what was seen instead, and what to write. results: facts with findings."""
-    lines = []
+    told = []
     for result in results:
         groups: dict = {}
         for finding in failed(result["findings"]):
@@ -26,11 +26,11 @@ def explain(results: list) -> str:
         for observed, (first, *same) in groups.items():
             where = endpoint(result["target"]["host"], result["target"]["port"])
             line = "%s: %s %s: %s. Expected: %s. Fix: %s." % (where, first["check"], first["verdict"], observed, first["expected"], first["fix"])
-            lines.append(line + (" For the same reason unknown: %s." % ", ".join(finding["check"] for finding in same) if same else ""))
+            told.append(line + (" For the same reason unknown: %s." % ", ".join(finding["check"] for finding in same) if same else ""))
             if logged:
-                lines[-1] += " Postfix logged: %s." % " | ".join(line.rstrip(".") for line in logged)
+                told[-1] += " Postfix logged: %s." % " | ".join(line.rstrip(".") for line in logged)
                 logged = []
-    return "\n".join(lines)
+    return "\n".join(told)
 
 
 def lines(facts: dict) -> tuple:

@@ -76,14 +76,7 @@ def name(facts: dict, _expectation: Expectation) -> Seen:
     if not facts["tls"] or not facts["chains"]:
         return _unseen(facts)
     wanted = facts["target"]["server_name"]
-
-    def verdict(chain: dict) -> dict:
-        made_out_to = chain["certificates"][0]["names"]
-        covered = None if made_out_to is None else names.covers(made_out_to, _ascii(wanted))
-        reason = "it is made out to %s" % (", ".join((made_out_to or [])[:10]) or "no name")
-        return {"verdict": {True: "pass", False: "fail", None: "unknown"}[covered], "reason": reason}
-
-    return _of_chains(facts, facts["tls"]["name"], verdict)
+    return _of_chains(facts, facts["tls"]["name"], lambda chain: names.verdict(chain["certificates"][0]["names"], wanted))
 
 
 @_all_seen
@@ -327,10 +320,6 @@ def _unclear(facts: dict) -> dict:
     """{algorithm: why}, of those of which a standard look could not tell whether there is a certificate."""
     answers = (facts["tls"] or {}).get("algorithms", {})
     return {algorithm: answer["reason"] for algorithm, answer in answers.items() if answer["verdict"] == "unknown"}
-
-
-def _ascii(wanted: str) -> str:
-    return wanted if names.packed_address(wanted) else names.ascii_name(wanted)
 
 
 def _unseen(facts: dict) -> Seen:
