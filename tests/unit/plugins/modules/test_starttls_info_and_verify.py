@@ -136,6 +136,12 @@ def test_the_documented_results_are_those_that_are_returned(module, run, ca_file
     documented(samples, result, "results")
 
 
+def test_what_both_return_is_documented_in_the_same_words() -> None:
+    """Ansible shares fragments of options, not of return values; so the text stands twice, and is held together here."""
+    told, judged = (yaml.safe_load(module.RETURN)["results"]["contains"] for module in (starttls_info, starttls_verify))
+    assert told == {key: value for key, value in judged.items() if key != "findings"}
+
+
 def test_the_documented_options_are_those_of_the_code() -> None:
     shared = yaml.safe_load(ModuleDocFragment.DOCUMENTATION)["options"]
     own = yaml.safe_load(starttls_verify.DOCUMENTATION)["options"]
