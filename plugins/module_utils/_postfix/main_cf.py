@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import re
 
-_BLANK = " \t\r\f\v"  # what Postfix takes for blank; Python's own strip() knows many more
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.logical_lines import BLANK, asides, logical, physical
+
 _DEFINITION = re.compile(r"^(?P<name>[^\s=#][^\s=]*)\s*=", re.ASCII)  # any name: smtp-slow_destination_rate_delay is one
 
 
 class _Line:
-    """A run of physical lines: a definition with its continuations, or anything else (name is None)."""
+    """A logical line: a definition with its continuations, or anything else (name is None)."""
 
     def __init__(self, text: str, name: str | None) -> None:
         self.text = text
@@ -26,21 +27,9 @@ class MainCf:
 
     def __init__(self, text: str) -> None:
         self._lines: list[_Line] = []
-        aside: list[_Line] = []  # comments and empty lines that a continuation may still follow
-        for physical in _physical(text):
-            stripped = physical.strip(_BLANK + "\n")
-            if not stripped or stripped.startswith("#"):
-                aside.append(_Line(physical, None))
-                continue
-            if physical[0] in _BLANK and self._lines and self._lines[-1].name:
-                self._lines[-1].text += "".join(line.text for line in aside) + physical
-                aside = []
-                continue
-            match = _DEFINITION.match(physical)
-            self._lines += aside
-            aside = []
-            self._lines.append(_Line(physical, match.group("name") if match else None))
-        self._lines += aside
+        for piece, said in logical(text):
+            match = _DEFINITION.match(piece) if said else None
+            self._lines.append(_Line(piece, match.group("name") if match else None))
 
     def text(self) -> str:
         return "".join(line.text for line in self._lines)
@@ -50,7 +39,7 @@ class MainCf:
         for line in reversed(self._lines):
             if line.name == name:
                 value = line.text.split("=", 1)[1]
-                parts = [part.strip(_BLANK + "\n") for part in _physical(value)]
+                parts = [part.strip(BLANK + "\n") for part in physical(value)]
                 return " ".join(part for at, part in enumerate(parts) if part and (at == 0 or part[0] != "#"))
         return None
 
@@ -60,7 +49,7 @@ class MainCf:
         places = [at for at, line in enumerate(self._lines) if line.name == name]
         if places:
             last = self._lines[places[-1]]
-            last.text = new + _comments(last.text)
+            last.text = new + asides(last.text)
             self._lines = [line for line in (_unless(line, name, last) for line in self._lines) if line.text]
             return
         family = name.split("_tls_")[0] + "_tls_"
@@ -74,16 +63,6 @@ class MainCf:
         self._lines = [line for line in (_unless(line, name, None) for line in self._lines) if line.text]
 
 
-def _physical(text: str) -> list:
-    """The lines with their ends. Only a line feed ends one for Postfix; str.splitlines knows ten more."""
-    return re.findall(r"[^\n]*\n|[^\n]+", text)
-
-
-def _comments(text: str) -> str:
-    """The comment lines that stand between a definition and its continuations: they are the postmaster's."""
-    return "".join(line for line in _physical(text)[1:] if line.lstrip(_BLANK).startswith("#"))
-
-
 def _unless(line: _Line, name: str, last: _Line | None) -> _Line:
     """The line, or only its comments when it defines name and is not the one to keep."""
-    return line if line.name != name or line is last else _Line(_comments(line.text), None)
+    return line if line.name != name or line is last else _Line(asides(line.text), None)

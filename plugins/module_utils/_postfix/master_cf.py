@@ -1,11 +1,19 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # This file is private to the collection: it may change in any release.
-"""The services of master.cf, with their C(-o) overrides. Source: master(5)."""
+"""master.cf as text that is edited in place: the C(-o) overrides of its services, and nothing else.
+
+Source: master(5); braces since Postfix 3.0.
+"""
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
-from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.words import words
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._error import PostfixTlsError
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.logical_lines import BLANK, is_aside, logical, physical
+
+_COLUMNS = 7  # service, type, private, unprivileged, chroot, wakeup, process limit; then comes the command
 
 
 @dataclass(frozen=True)
@@ -22,38 +30,169 @@ class Service:
         """Whether mail comes in here over TCP."""
         return self.kind == "inet" and self.program in ("smtpd", "postscreen")
 
+    @property
+    def key(self) -> str:
+        """As postconf(1) C(-P) names it: submission/inet."""
+        return "%s/%s" % (self.name, self.kind)
 
-def services(text: str) -> list[Service]:
-    """All services, in order. Lines that master(8) itself would not take are left to C(postfix check)."""
-    logical: list[str] = []
-    for line in text.split("\n"):
-        if not line.strip() or line.lstrip().startswith("#"):
-            continue
-        if line[0] in " \t" and logical:
-            logical[-1] += " " + line.strip()
+
+class _Word(NamedTuple):
+    """A word of a service's text. start and end: its place there, braces included."""
+
+    text: str
+    start: int
+    end: int
+
+
+class _Override(NamedTuple):
+    """C(-o name=value), as one word or two. start and end: its place, the C(-o) included."""
+
+    name: str
+    value: str
+    start: int
+    end: int
+
+
+class MasterCf:
+    """text in, text out; C(MasterCf(t).text() == t) for every t.
+
+    A service is known by its key, as in submission/inet; where two have the same, the last is meant, for it is master(8)'s.
+    """
+
+    def __init__(self, text: str) -> None:
+        self._pieces = [piece for piece, _said in logical(text)]
+        self._at = {}
+        self.services: list = []
+        for at, (piece, said) in enumerate(logical(text)):
+            words = _words(piece) if said and piece[0] not in BLANK else []
+            if len(words) > _COLUMNS:
+                overrides = {override.name: override.value for override in _overrides(words)}
+                service = Service(words[0].text, words[1].text, words[_COLUMNS].text, overrides)
+                self.services.append(service)
+                self._at[service.key] = at
+
+    def text(self) -> str:
+        return "".join(self._pieces)
+
+    def set(self, key: str, name: str, value: str) -> None:
+        """One override of name remains, where the last one stood; a new one gets a line of its own behind the others.
+
+        Raises PostfixTlsError for a value that a word of master.cf can't hold, KeyError where there is no such service.
+        """
+        argument = _argument(key, name, value)
+        *others, last = self._named(key, name) or [None]
+        for override in reversed(others):
+            self._cut(key, override)
+        if last is None:
+            self._add(key, argument)
+            return
+        last = self._named(key, name)[-1]
+        piece = self._pieces[self._at[key]]
+        self._put(key, piece[:last.start] + argument + piece[last.end:])
+
+    def remove(self, key: str, name: str) -> None:
+        for override in reversed(self._named(key, name)):
+            self._cut(key, override)
+
+    def _named(self, key: str, name: str) -> list:
+        return [override for override in _overrides(_words(self._pieces[self._at[key]])) if override.name == name]
+
+    def _put(self, key: str, piece: str) -> None:
+        self._pieces[self._at[key]] = piece
+
+    def _cut(self, key: str, override: _Override) -> None:
+        """Takes it away with the blanks before it, and its line where nothing else stands on that; comments stay."""
+        piece = self._pieces[self._at[key]]
+        start = len(piece[:override.start].rstrip(" \t"))
+        rest = piece[override.end:].lstrip(" \t\r")
+        whole_line = start == 0 or piece[start - 1] == "\n"
+        if whole_line:
+            rest = rest[1:] if rest[:1] in ("", "\n") else piece[start:override.start] + rest
         else:
-            logical.append(line.strip())
+            rest = piece[override.end:]
+        # What stands between the two words of an override may be a comment, which is the postmaster's.
+        between = "".join(line for line in physical(piece[override.start:override.end])[1:-1] if is_aside(line))
+        before = piece[:start] + ("" if not between or whole_line else "\n")
+        self._put(key, before + between + rest)
+
+    def _add(self, key: str, argument: str) -> None:
+        piece = self._pieces[self._at[key]]
+        words = _words(piece)
+        after = max([override.end for override in _overrides(words)] + [words[_COLUMNS].end])
+        line_end = piece.find("\n", after)
+        rest_of_line = piece[after:] if line_end < 0 else piece[after:line_end]
+        if rest_of_line.strip(BLANK):
+            # Options come before what else a command is given: pipe(8) takes the rest for its own.
+            self._put(key, piece[:after] + " " + argument + piece[after:])
+            return
+        indents = [re.match(r"[ \t]+", line) for line in physical(piece)[1:] if not is_aside(line)]
+        indent = next((match.group() for match in indents if match), "  ")
+        end = piece[line_end:] if line_end >= 0 else "\n"
+        self._put(key, piece[:after] + rest_of_line + "\n" + indent + argument + end)
+
+
+def services(text: str) -> list:
+    """All services, in order. Lines that master(8) itself would not take are left to C(postfix check)."""
+    return MasterCf(text).services
+
+
+def _words(piece: str) -> list:
+    """The words of a service's lines; a pair of braces keeps what it encloses together, from the command on."""
+    found: list = []
+    begun, depth, at = None, 0, 0
+    for line in physical(piece):
+        if is_aside(line):
+            at += len(line)
+            continue
+        for char in line:
+            if depth == 0 and char in BLANK + "\n":
+                if begun is not None:
+                    found.append(_word(piece, begun, at))
+                begun = None
+            else:
+                begun = at if begun is None else begun
+                if len(found) > _COLUMNS:
+                    depth = max(0, depth + {"{": 1, "}": -1}.get(char, 0))
+            at += 1
+    return found + ([_word(piece, begun, len(piece))] if begun is not None else [])
+
+
+def _word(piece: str, start: int, end: int) -> _Word:
+    lines = physical(piece[start:end])
+    text = "".join(line for at, line in enumerate(lines) if at == 0 or not is_aside(line))
+    return _Word(text.replace("\n", " "), start, end)
+
+
+def _overrides(words: list) -> list:
+    """C(-o name=value), C(-o { name = value }) and C(-oname=value), in order."""
     found = []
-    for line in logical:
-        columns = line.split(None, 7)
-        if len(columns) == 8:
-            program, *arguments = words(columns[7])
-            found.append(Service(columns[0], columns[1], program, _overrides(arguments)))
-    return found
-
-
-def _overrides(arguments: list) -> dict:
-    """C(-o name=value), C(-o { name = value }) and C(-oname=value), as {name: value}."""
-    overrides = {}
-    left = list(arguments)
+    left = words[_COLUMNS + 1:]
     while left:
         word = left.pop(0)
-        if not word.startswith("-o"):
+        if not word.text.startswith("-o"):
             continue
-        pair = word[2:] or (left.pop(0) if left else "")
+        last = word
+        pair = word.text[2:]
+        if not pair and left:
+            last = left.pop(0)
+            pair = last.text
         if pair.startswith("{") and pair.endswith("}"):
             pair = pair[1:-1]
         name, equals, value = pair.partition("=")
         if equals:
-            overrides[name.strip()] = value.strip()
-    return overrides
+            found.append(_Override(name.strip(), value.strip(), word.start, last.end))
+    return found
+
+
+def _argument(key: str, name: str, value: str) -> str:
+    """The words that set it: in braces where the value has blanks, or begins like that form."""
+    opened = 0
+    for char in value:
+        opened += {"{": 1, "}": -1}.get(char, 0)
+        if opened < 0:
+            break
+    if opened:
+        raise PostfixTlsError(
+            "%s: %s" % (key, name), value, "its braces are not paired, and master.cf can't hold such a value", "Pair them, or set it in main.cf.",
+        )
+    return "-o { %s = %s }" % (name, value) if re.search("[ \t]", value) else "-o %s=%s" % (name, value)

@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The services of master.cf with their overrides, in every way master(5) lets people write them."""
+"""The services of master.cf with their overrides, in every way master(5) lets people write them, edited in place."""
 from __future__ import annotations
 
+import pytest
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._error import PostfixTlsError
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix import master_cf
-from hypothesis import given
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.master_cf import MasterCf
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 COLUMNS = "smtp      inet  n       -       y       -       -       smtpd"
@@ -68,3 +71,83 @@ def test_junk_raises_nothing(text: str) -> None:
 @given(st.text())
 def test_junk_behind_a_service_raises_nothing(text: str) -> None:
     assert master_cf.services(COLUMNS + " " + text)
+
+
+LEVEL = "smtpd_tls_security_level"
+PIECES = st.lists(st.sampled_from([
+    " -o a=1", " # no comment", "\n  -o a=2", "\n  -o b=x", " -oa=3", " -o { a = 4 5 }", "\n# -o a=9", "\n   # note", "\n", "\n\t-o\ta=6", " -v", "\n  -o\n  a=7",
+    "\n  -o\n# between\n  a=8", " {a", "\n  flags=DR user=x", "\n  -o c=${x?{a b}:{c}}",
+])).map("".join)
+SERVICES = st.lists(st.tuples(st.sampled_from(["smtp inet", "submission inet", "smtp unix", "[::1]:25 inet"]), PIECES)).map(
+    lambda entries: "# top\n" + "".join("%s n - y - - smtpd%s\n" % entry for entry in entries))
+
+
+def comments(text: str) -> list:
+    return [line.strip() for line in text.split("\n") if line.lstrip().startswith("#")]
+
+
+@given(st.one_of(st.text(), SERVICES))
+def test_unasked_it_gives_back_what_it_was_given(text: str) -> None:
+    assert MasterCf(text).text() == text
+
+
+@settings(deadline=None)
+@given(SERVICES, st.sampled_from(["a", LEVEL]), st.sampled_from(["9", "9 8", "", "$b", "{x}", "a={b c}"]))
+def test_what_was_set_is_what_is_read_everything_else_stays_and_setting_it_again_changes_nothing(text: str, name: str, value: str) -> None:
+    for key in {service.key for service in master_cf.services(text)}:
+        master, before = MasterCf(text), master_cf.services(text)
+        master.set(key, name, value)
+        after = master_cf.services(master.text())
+        changed = [(old, new) for old, new in zip(before, after) if old != new]
+        assert len(before) == len(after) and len(changed) <= 1
+        [last] = [service for service in after if service.key == key][-1:]
+        assert last.overrides[name] == value
+        for old, new in changed:
+            assert dict(old.overrides, **{name: value}) == new.overrides
+        assert comments(master.text()) == comments(text)
+        again = MasterCf(master.text())
+        again.set(key, name, value)
+        assert again.text() == master.text()
+
+
+@settings(deadline=None)
+@given(SERVICES.filter(lambda text: " # no" not in text))  # smtpd(8) does not start with such words, and alone on a line they are a comment
+def test_what_was_removed_is_gone_and_nothing_else_with_it(text: str) -> None:
+    for service in master_cf.services(text):
+        master = MasterCf(text)
+        master.remove(service.key, "a")
+        after = master_cf.services(master.text())
+        [last] = [one for one in after if one.key == service.key][-1:]
+        [was] = [one for one in master_cf.services(text) if one.key == service.key][-1:]
+        assert last.overrides == {name: value for name, value in was.overrides.items() if name != "a"}
+        assert comments(master.text()) == comments(text)
+
+
+@pytest.mark.parametrize("before, after", [
+    ("", "\n  -o a=5"),
+    ("\n  -o b=1\n  -o a=1\n  -o c=2", "\n  -o b=1\n  -o a=5\n  -o c=2"),
+    ("\n\t-o b=1", "\n\t-o b=1\n\t-o a=5"),
+    ("\n  -o a=1\n  -o b=1\n  -o a=2", "\n  -o b=1\n  -o a=5"),
+    (" -o a=1 -v", " -o a=5 -v"),
+    (" -o b=1 flags=x", " -o b=1 -o a=5 flags=x"),
+    ("\n  -o { a = 1 2 }\n# said\n  -v", "\n  -o a=5\n# said\n  -v"),
+])
+def test_an_override_is_replaced_where_it_stands_or_put_behind_the_others(before: str, after: str) -> None:
+    master = MasterCf(COLUMNS + before + "\nother unix - - y - - smtp\n")
+    master.set("smtp/inet", "a", "5")
+    assert master.text() == COLUMNS + after + "\nother unix - - y - - smtp\n"
+
+
+@pytest.mark.parametrize("before, after", [
+    ("\n  -o a=1\n  -o b=1", "\n  -o b=1"), (" -o a=1 -v", " -v"), ("\n  -o a=1 -o b=1", "\n  -o b=1"), ("\n  -o a=1", ""),
+    ("\n  -o b=1 -o a=1", "\n  -o b=1"),
+])
+def test_an_override_that_goes_takes_its_line_with_it(before: str, after: str) -> None:
+    master = MasterCf(COLUMNS + before + "\n")
+    master.remove("smtp/inet", "a")
+    assert master.text() == COLUMNS + after + "\n"
+
+
+def test_a_value_with_an_unpaired_brace_is_refused() -> None:
+    with pytest.raises(PostfixTlsError, match="smtp/inet: a = {x: its braces are not paired"):
+        MasterCf(COLUMNS).set("smtp/inet", "a", "{x")
