@@ -7,8 +7,9 @@ Source: master(5); braces since Postfix 3.0.
 from __future__ import annotations
 
 import re
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Iterator, NamedTuple
 
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._error import PostfixTlsError
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.logical_lines import BLANK, is_aside, logical, physical
@@ -77,22 +78,37 @@ class MasterCf:
     def set(self, key: str, name: str, value: str) -> None:
         """One override of name remains, where the last one stood; a new one gets a line of its own behind the others.
 
-        Raises PostfixTlsError for a value that a word of master.cf can't hold, KeyError where there is no such service.
+        Raises PostfixTlsError for what can't be written there, KeyError where there is no such service.
         """
         argument = _argument(key, name, value)
-        *others, last = self._named(key, name) or [None]
-        for override in reversed(others):
-            self._cut(key, override)
-        if last is None:
+        with self._nothing_else(key, {name: value}):
+            for override in reversed(self._named(key, name)[:-1]):
+                self._cut(key, override)
+            for last in self._named(key, name):
+                self._replace(key, last, argument)
+                return
             self._add(key, argument)
-            return
-        last = self._named(key, name)[-1]
-        piece = self._pieces[self._at[key]]
-        self._put(key, piece[:last.start] + argument + piece[last.end:])
 
     def remove(self, key: str, name: str) -> None:
-        for override in reversed(self._named(key, name)):
-            self._cut(key, override)
+        """Raises like set."""
+        with self._nothing_else(key, {name: None}):
+            for override in reversed(self._named(key, name)):
+                self._cut(key, override)
+
+    @contextmanager
+    def _nothing_else(self, key: str, changed: dict) -> Iterator[None]:
+        """What a command is given is one line of words to Postfix; however it is laid out, only the words asked for may change."""
+        before = self._read(key)
+        yield
+        wanted = {name: value for name, value in dict(before, **changed).items() if value is not None}
+        if self._read(key) != wanted:
+            raise PostfixTlsError(
+                "master.cf: %s" % key, ", ".join(changed), "this entry can't be edited without changing more of it (a # among its words is no comment)",
+                "Write it by hand, one -o a line.",
+            )
+
+    def _read(self, key: str) -> dict:
+        return {override.name: override.value for override in _overrides(_words(self._pieces[self._at[key]]))}
 
     def _named(self, key: str, name: str) -> list:
         return [override for override in _overrides(_words(self._pieces[self._at[key]])) if override.name == name]
@@ -110,10 +126,16 @@ class MasterCf:
             rest = rest[1:] if rest[:1] in ("", "\n") else piece[start:override.start] + rest
         else:
             rest = piece[override.end:]
-        # What stands between the two words of an override may be a comment, which is the postmaster's.
-        between = "".join(line for line in physical(piece[override.start:override.end])[1:-1] if is_aside(line))
-        before = piece[:start] + ("" if not between or whole_line else "\n")
-        self._put(key, before + between + rest)
+        between = _between(piece, override)
+        self._put(key, piece[:start] + ("" if not between or whole_line else "\n") + between + rest)
+
+    def _replace(self, key: str, override: _Override, argument: str) -> None:
+        piece = self._pieces[self._at[key]]
+        before, between = piece[:override.start], _between(piece, override)
+        if between:
+            head = before.rstrip(" \t")
+            before = head + between + before[len(head):] if head.endswith("\n") else head + "\n" + between + "  "
+        self._put(key, before + argument + piece[override.end:])
 
     def _add(self, key: str, argument: str) -> None:
         piece = self._pieces[self._at[key]]
@@ -134,6 +156,11 @@ class MasterCf:
 def services(text: str) -> list:
     """All services, in order. Lines that master(8) itself would not take are left to C(postfix check)."""
     return MasterCf(text).services
+
+
+def _between(piece: str, override: _Override) -> str:
+    """The comment lines between the two words of an override: they are the postmaster's."""
+    return "".join(line for line in physical(piece[override.start:override.end])[1:-1] if is_aside(line))
 
 
 def _words(piece: str) -> list:
