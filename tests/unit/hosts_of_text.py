@@ -6,11 +6,13 @@ import re
 from typing import Callable
 
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix import master_cf
-from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.instance import Instance
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.instance import Instance, effective_values
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.parameters import KINDS, OVERRIDDEN_BY_LEVEL, SERVED_BY_CHAIN_FILES
 
 MASTER = "smtp inet n - y - - smtpd\npickup unix n - y 60 1 pickup\n"
 _NAMES = [*KINDS, *SERVED_BY_CHAIN_FILES, *(name for names in OVERRIDDEN_BY_LEVEL.values() for name in names)]
+#: What postscreen(8) takes from smtpd(8) where it has none of its own.
+_SHARED = ("smtpd_tls_security_level", "smtpd_use_tls", "smtpd_enforce_tls")
 
 
 def instance(directory: str = "/etc/postfix", master: str = MASTER, **values: str) -> Instance:
@@ -21,7 +23,9 @@ def instance(directory: str = "/etc/postfix", master: str = MASTER, **values: st
         smtp_tls_CApath="", tls_append_default_CA="no", smtp_dns_support_level="", smtpd_tls_protocols=">=TLSv1",
         smtpd_tls_mandatory_protocols=">=TLSv1", smtpd_tls_exclude_ciphers="",
     )
-    return Instance(directory, dict(effective, **values), master_cf.services(master))
+    effective.update({name.replace("smtpd", "postscreen", 1): "$" + name for name in _SHARED}, **values)
+    run = postconf({directory: effective})
+    return Instance(run, directory, master_cf.services(master), effective_values(run, directory))
 
 
 def postconf(parameters: dict, **answers: str) -> Callable:
@@ -37,8 +41,9 @@ def postconf(parameters: dict, **answers: str) -> Callable:
         if option != "-x":
             answer = answers.get("_".join([option.strip("-"), *rest]).replace("-", "_"))
             return (1, "", "postconf: fatal: unknown\n") if answer is None else (0, answer, "")
-        values = dict(parameters[directory], **dict(pair.split("=", 1) for pair in rest if pair != "-o"))
+        values = dict(parameters[directory], **dict(pair.split("=", 1) for pair in rest if "=" in pair))
+        wanted = [word for word in rest if word != "-o" and "=" not in word] or values
         for _depth in range(5):
-            values = {name: re.sub(r"\$(\w+)", lambda match: values[match.group(1)], value) for name, value in values.items()}
-        return 0, "".join("%s = %s\n" % row for row in values.items()), ""
+            values = {name: re.sub(r"\$(\w+)", lambda match: values.get(match.group(1), ""), value) for name, value in values.items()}
+        return 0, "".join("%s = %s\n" % (name, values[name]) for name in wanted), ""
     return run

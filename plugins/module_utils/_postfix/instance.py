@@ -8,15 +8,19 @@ import os
 import re
 import socket
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Callable
 
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._error import PostfixTlsError
-from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix import master_cf
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.master_cf import MasterCf, Service
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.parameters import SERVED_BY_CHAIN_FILES
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.words import words
 
 #: (argv, stdin or None) -> (exit status, stdout, stderr)
 Run = Callable[..., tuple]
+
+#: A parameter of Postfix's own that expansion is tried on; no program reads it, and none refers to it.
+_SCRATCH = "html_directory"
 
 
 @dataclass(frozen=True)
@@ -41,8 +45,8 @@ class Listener:
         return self.protocol == "smtps" or self.level != "none"
 
 
-def effective_values(run: Run, directory: str, overrides: dict | None = None) -> dict:
-    """Every parameter's effective value, $names expanded by Postfix itself; overrides: {name: value} as of a service's C(-o).
+def effective_values(run: Run, directory: str, overrides: dict | None = None, *names: str) -> dict:
+    """Effective values, $names expanded by Postfix itself; overrides: {name: value} as of a service's C(-o). Of all parameters, or these.
 
     Raises PostfixTlsError where there is no Postfix, or none that can be read. Source: postconf(1) C(-x), C(-o).
     """
@@ -50,7 +54,7 @@ def effective_values(run: Run, directory: str, overrides: dict | None = None) ->
     for name, value in (overrides or {}).items():
         argv += ["-o", "%s=%s" % (name, value)]
     try:
-        status, out, err = run(argv)
+        status, out, err = run(argv + list(names))
     except FileNotFoundError:
         raise PostfixTlsError(
             "postconf", None, "there is no Postfix on this host", "Install the package postfix first.",
@@ -64,14 +68,20 @@ def effective_values(run: Run, directory: str, overrides: dict | None = None) ->
 
 
 class Instance:
-    """What C(postconf -x) says of the instance, read once: every parameter's effective value, $names expanded."""
+    """One instance, as C(postconf -x) tells it: every parameter's effective value, $names expanded.
 
-    def __init__(self, directory: str, values: dict, services: list) -> None:
+    pending: {name: text} of main.cf parameters that are not written yet, "" for one that goes.
+    """
+
+    def __init__(self, run: Run, directory: str, services: list, values: dict, pending: dict | None = None) -> None:
+        self._run = run
         self.directory = directory
+        self.services = services
         self.values = values
+        self._pending = pending or {}
+        self._asked: dict = {}
         self.version = tuple(int(part) for part in re.findall(r"\d+", values.get("mail_version", "0"))[:2])
         self.known = frozenset(values)
-        self.services = services
 
     @classmethod
     def read(cls, run: Run, directory: str) -> Instance:
@@ -79,67 +89,86 @@ class Instance:
         values = effective_values(run, directory)
         try:
             with open(os.path.join(directory, "master.cf"), encoding="utf-8", errors="surrogateescape") as file:
-                master_text = file.read()
+                services = MasterCf(file.read()).services
         except OSError as error:
             raise PostfixTlsError(
                 os.path.join(directory, "master.cf"), None, "can't be read (%s)" % error.strerror,
                 "Without it Postfix does not start; restore it, nothing was changed.",
             ) from None
-        return cls(directory, values, master_cf.services(master_text))
+        return cls(run, directory, services, values)
 
-    def after(self, changes: dict) -> Instance:
-        """The same instance with these parameters written; None removes one, and what its default is stays open here."""
-        changed = {name: value or "" for name, value in changes.items()}
-        return Instance(self.directory, dict(self.values, **changed), self.services)
+    def after(self, changes: dict, services: list | None = None) -> Instance:
+        """The same instance with these parameters and services written; None removes a parameter, and its default stays open here."""
+        pending = dict(self._pending, **{name: value or "" for name, value in changes.items()})
+        plain = not any("$" in value for value in pending.values())
+        values = dict(self.values, **pending) if plain else effective_values(self._run, self.directory, pending)
+        return Instance(self._run, self.directory, self.services if services is None else services, values, pending)
 
-    def effective(self, name: str, service: master_cf.Service | None = None) -> str:
+    def effective(self, name: str, service: Service | None = None) -> str:
         """A parameter's value for a service: its own C(-o), else main.cf, else the default."""
-        if service and name in service.overrides:
-            return self._expand(service.overrides[name], service)
-        return self.values.get(name, "")
+        return self.of(service).get(name, "")
+
+    def of(self, service: Service | None) -> dict:
+        """All values for a service. Postfix is asked where it has C(-o), so that what refers to an overridden parameter follows it."""
+        if not service or not service.overrides:
+            return self.values
+        asked = tuple(sorted(service.overrides.items()))
+        if asked not in self._asked:
+            self._asked[asked] = effective_values(self._run, self.directory, dict(self._pending, **service.overrides))
+        return self._asked[asked]
+
+    def expanded(self, text: str) -> str:
+        """A value that is not written yet, with its $names as main.cf has them."""
+        return effective_values(self._run, self.directory, dict(self._pending, **{_SCRATCH: text}), _SCRATCH)[_SCRATCH] if "$" in text else text
+
+    @cached_property
+    def table_types(self) -> list:
+        """Types of table this Postfix was built with or has a plug-in for."""
+        return self.lines("-m")
+
+    @cached_property
+    def library(self) -> tuple:
+        """The release of OpenSSL it runs with, as (3, 0, 15); () where it was built without TLS or does not tell."""
+        return tuple(int(part) for part in re.findall(r"\d+", "".join(self.lines("-T", "run-version")[:1]))[:3])
+
+    def lines(self, *options: str) -> list:
+        """What C(postconf) prints; nothing where this release does not know the option."""
+        _status, out, _err = self._run(["postconf", "-c", self.directory, *options])
+        return out.splitlines()
 
     def listeners(self) -> list[Listener]:
         """Every inet service that runs smtpd or postscreen (postconf(5) smtpd_tls_*, postscreen_tls_security_level)."""
-        found = []
-        for service in self.services:
-            if not service.receives:
-                continue
-            address, port, public = self._reach(service.name)
-            level = self.level(service)
-            wrapper = service.program == "smtpd" and self.effective("smtpd_tls_wrappermode", service).lower() == "yes"
-            strict = wrapper or level == "encrypt"
-            found.append(Listener(
-                service=service.name,
-                address=address,
-                port=port,
-                protocol="smtps" if wrapper else "smtp",
-                public=public,
-                level=level,
-                protocols=self.effective("smtpd_tls_mandatory_protocols" if strict else "smtpd_tls_protocols", service),
-                chain_files=self.chain_files(service),
-            ))
-        return found
+        return [self.listener(service) for service in self.services if service.receives]
 
-    def chain_files(self, service: master_cf.Service | None = None) -> tuple:
-        """The files the receiving side takes key and chain from, as (certificate file, key file) pairs."""
-        listed = [path for path in re.split(r"[\s,]+", self.effective("smtpd_tls_chain_files", service)) if path]
-        if listed:
-            return tuple((path, path) for path in listed)
-        names = zip(SERVED_BY_CHAIN_FILES[::2], SERVED_BY_CHAIN_FILES[1::2])
-        pairs = [(self.effective(cert, service), self.effective(key, service)) for cert, key in names]
-        return tuple((cert, key or cert) for cert, key in pairs if cert and cert != "none")
+    def listener(self, service: Service) -> Listener:
+        """Raises PostfixTlsError where its port has no number."""
+        address, port, public = self._reach(service.name)
+        level = self.level(service)
+        wrapper = service.program == "smtpd" and self.effective("smtpd_tls_wrappermode", service).lower() == "yes"
+        strict = wrapper or level == "encrypt"
+        return Listener(
+            service=service.name,
+            address=address,
+            port=port,
+            protocol="smtps" if wrapper else "smtp",
+            public=public,
+            level=level,
+            protocols=self.effective("smtpd_tls_mandatory_protocols" if strict else "smtpd_tls_protocols", service),
+            chain_files=self.chain_files(service),
+        )
 
-    def level(self, service: master_cf.Service) -> str:
+    def chain_files(self, service: Service | None = None) -> tuple:
+        """The files a service takes key and chain from, as (certificate file, key file) pairs."""
+        return chain_files(self.of(service))
+
+    def level(self, service: Service) -> str:
         """postconf(5): the level, where empty the obsolete smtpd_use_tls and smtpd_enforce_tls."""
-        names = ["smtpd_tls_security_level"]
-        if service.program == "postscreen":
-            names.insert(0, "postscreen_tls_security_level")
-        names.sort(key=lambda name: name not in service.overrides)
-        level = next(filter(None, (self.effective(name, service).lower() for name in names)), "")
+        daemon = "postscreen" if service.program == "postscreen" else "smtpd"
+        level = self.effective("%s_tls_security_level" % daemon, service).lower()
         if level:
             return level if level in ("none", "may") else "encrypt"
-        for name, meaning in (("smtpd_enforce_tls", "encrypt"), ("smtpd_use_tls", "may")):
-            if self.effective(name, service).lower() == "yes":
+        for name, meaning in (("%s_enforce_tls", "encrypt"), ("%s_use_tls", "may")):
+            if self.effective(name % daemon, service).lower() == "yes":
                 return meaning
         return "none"
 
@@ -169,16 +198,15 @@ class Instance:
             known.update(dict.fromkeys(names, port))
         return known
 
-    def _expand(self, text: str, service: master_cf.Service) -> str:
-        for _depth in range(10):
-            new = re.sub(
-                r"\$(?:\{(\w+)\}|\((\w+)\)|(\w+))",
-                lambda match: self.effective(next(group for group in match.groups() if group), service), text,
-            )
-            if new == text:
-                break
-            text = new
-        return text
+
+def chain_files(values: dict) -> tuple:
+    """The files the receiving side takes key and chain from, as (certificate file, key file) pairs. values: effective ones."""
+    listed = [path for path in re.split(r"[\s,]+", values.get("smtpd_tls_chain_files", "")) if path]
+    if listed:
+        return tuple((path, path) for path in listed)
+    names = zip(SERVED_BY_CHAIN_FILES[::2], SERVED_BY_CHAIN_FILES[1::2])
+    pairs = [(values.get(cert), values.get(key)) for cert, key in names]
+    return tuple((cert, key or cert) for cert, key in pairs if cert and cert != "none")
 
 
 def _is_loopback(interface: str) -> bool:

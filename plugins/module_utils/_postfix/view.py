@@ -7,12 +7,11 @@ overridden parameter follows it. Source: postconf(1), master(5), postscreen(8), 
 """
 from __future__ import annotations
 
-import dataclasses
 import os
 import re
 
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._error import PostfixTlsError
-from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.instance import Instance, Listener, Run, effective_values
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.instance import Instance, Listener, Run, chain_files
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.master_cf import Service
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.parameters import SERVED_BY_CHAIN_FILES
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.words import words
@@ -55,10 +54,6 @@ DIALOGUE = (
     "smtpd_tls_received_header",
 )
 
-#: Where a service is reached is for master(8), which knows nothing of a service's C(-o).
-_OF_MASTER = ("inet_interfaces", "inet_protocols", "known_tcp_ports")
-
-
 def instances(run: Run, directory: str) -> list:
     """This instance and those its C(multi_instance_directories) names, as RV(instances) of postfix_tls_info.
 
@@ -67,22 +62,21 @@ def instances(run: Run, directory: str) -> list:
     """
     directory = os.path.normpath(directory)
     first = Instance.read(run, directory)
-    found = [_Described(run, first).facts()]
+    found = [_Described(first).facts()]
     for other in dict.fromkeys(os.path.normpath(path) for path in words(first.effective("multi_instance_directories"), ", \t")):
         if other == directory:
             continue
         try:
-            found.append(_Described(run, Instance.read(run, other)).facts())
+            found.append(_Described(Instance.read(run, other)).facts())
         except PostfixTlsError as error:
-            found.append(_Described(run, Instance(other, {}, [])).unread(error))
+            found.append(_Described(Instance(run, other, [], {})).unread(error))
     return found
 
 
 class _Described:
     """One instance; errors collects what could not be told, so that it keeps nothing else from being told."""
 
-    def __init__(self, run: Run, host: Instance) -> None:
-        self._run = run
+    def __init__(self, host: Instance) -> None:
         self._host = host
         self.errors: list = []
 
@@ -95,8 +89,8 @@ class _Described:
             "mail_version": release,
             "myhostname": self._host.effective("myhostname"),
             "default_database_type": self._host.effective("default_database_type"),
-            "table_types": self._postconf("-m"),
-            "tls_library": {when: "".join(self._postconf("-T", when + "-version")[:1]) or None for when in ("compile", "run")},
+            "table_types": self._host.table_types,
+            "tls_library": {when: "".join(self._host.lines("-T", when + "-version")[:1]) or None for when in ("compile", "run")},
             "listeners": listeners,
             "errors": self.errors,
         }
@@ -115,15 +109,13 @@ class _Described:
         for service in self._host.services:
             if service.receives:
                 try:
-                    told.append(self._listener(service, self._values(service)))
+                    told.append(self._listener(service))
                 except PostfixTlsError as error:
                     self.errors.append(str(error))
         return told
 
-    def _listener(self, service: Service, own: dict) -> dict:
-        """own: effective values with the service's own C(-o), which therefore count as if main.cf said so."""
-        reached = {name: self._host.effective(name) for name in _OF_MASTER}
-        [listener] = Instance(self._host.directory, dict(own, **reached), [dataclasses.replace(service, overrides={})]).listeners()
+    def _listener(self, service: Service) -> dict:
+        listener, own = self._host.listener(service), self._host.of(service)
         behind, parameters = None, _of_smtpd(own)
         if service.program == "postscreen":
             behind, parameters = self._behind(own), self._of_postscreen(own)
@@ -141,7 +133,7 @@ class _Described:
             "requires_tls": wrapper or listener.level == "encrypt",
             "parameters": parameters,
             "overrides": service.overrides,
-            "chain_files": self._chain_files(dict(own, **parameters)),
+            "chain_files": _chain_files(chain_files(dict(own, **parameters))),
             "behind": behind,
         }
 
@@ -149,13 +141,12 @@ class _Described:
         """postscreen(8): the smtpd that takes over the connections of clients that passed, STARTTLS included."""
         for service in self._host.services:
             if service.kind == "pass" and service.program == "smtpd" and service.name == own.get("smtpd_service_name", "smtpd"):
-                values = self._values(service)
                 return {
                     "service": service.name,
-                    "level": Instance(self._host.directory, values, []).level(dataclasses.replace(service, overrides={})),
-                    "parameters": _of_smtpd(values),
+                    "level": self._host.level(service),
+                    "parameters": _of_smtpd(self._host.of(service)),
                     "overrides": service.overrides,
-                    "chain_files": self._chain_files(values),
+                    "chain_files": _chain_files(self._host.chain_files(service)),
                 }
         return None
 
@@ -163,24 +154,14 @@ class _Described:
         """postscreen(8) leaves handshakes to tlsproxy(8), which has parameters of its own; those it does not read are left out."""
         called = (own.get("tlsproxy_service_name", "tlsproxy"), "tlsproxy")
         proxies = [service for service in self._host.services if (service.name, service.program) == called]
-        proxy = self._values(proxies[0]) if proxies else self._host.values
+        proxy = self._host.of(proxies[0]) if proxies else self._host.values
         read = {name: (proxy, re.sub("^smtpd_", "tlsproxy_", name)) for name in HANDSHAKE}
         read.update({name: (own, re.sub("^smtpd_", "postscreen_", name)) for name in DIALOGUE})
         return {name: values[theirs] for name, (values, theirs) in sorted(read.items()) if theirs in values}
 
-    def _chain_files(self, values: dict) -> list:
-        pairs = Instance(self._host.directory, values, []).chain_files()
-        return [{"certificate_file": certificate, "key_file": key} for certificate, key in pairs]
 
-    def _values(self, service: Service) -> dict:
-        if not service.overrides:
-            return self._host.values
-        return effective_values(self._run, self._host.directory, service.overrides)
-
-    def _postconf(self, *options: str) -> list:
-        """The lines it prints; none where this release does not know the option or was built without TLS."""
-        _status, out, _err = self._run(["postconf", "-c", self._host.directory, *options])
-        return out.splitlines()
+def _chain_files(pairs: tuple) -> list:
+    return [{"certificate_file": certificate, "key_file": key} for certificate, key in pairs]
 
 
 def _of_smtpd(values: dict) -> dict:

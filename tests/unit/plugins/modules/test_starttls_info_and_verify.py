@@ -12,7 +12,7 @@ from ansible_collections.mailsec.postfix_tls.plugins.module_utils import _verifi
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix import log
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls import options
 from ansible_collections.mailsec.postfix_tls.plugins.modules import starttls_info, starttls_verify
-from hosts_of_text import instance
+from hosts_of_text import instance, postconf
 from issuing import issue
 from servers import Behaviour, MailServer
 
@@ -157,13 +157,10 @@ def own_host(monkeypatch, tmp_path: Path):
     """A Postfix of files alone, whose postconf reads them: (main.cf, lines of master.cf) -> nothing."""
     def configured(main: dict, *services: str) -> None:
         (tmp_path / "master.cf").write_text("\n".join(services) + "\n", encoding="utf-8")
-        values = dict(instance(str(tmp_path)).values, **main)
-
-        def command(argv: list, _stdin: str | None = None) -> tuple:
-            return 0, "".join("%s = %s\n" % row for row in values.items()), "" if argv[0] == "postconf" else "?"
+        read = postconf({str(tmp_path): dict(instance(str(tmp_path)).values, **main)})
 
         for module in (starttls_info, starttls_verify):
-            monkeypatch.setattr(module, "runner", lambda _module: command)
+            monkeypatch.setattr(module, "runner", lambda _module: lambda argv, stdin=None: read(argv))
     return configured
 
 

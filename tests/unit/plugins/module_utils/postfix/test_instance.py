@@ -66,7 +66,8 @@ def test_what_a_change_would_make_of_it_is_seen_without_making_it() -> None:
 @pytest.mark.parametrize("override, values, level", [
     ("", {"smtpd_tls_security_level": "may", "postscreen_tls_security_level": "none"}, "none"),
     ("", {"smtpd_tls_security_level": "encrypt", "postscreen_tls_security_level": "may"}, "may"),
-    (" -o smtpd_tls_security_level=none", {"smtpd_tls_security_level": "may", "postscreen_tls_security_level": "may"}, "none"),
+    (" -o smtpd_tls_security_level=none", {"smtpd_tls_security_level": "may"}, "none"),
+    (" -o smtpd_tls_security_level=none", {"smtpd_tls_security_level": "may", "postscreen_tls_security_level": "may"}, "may"),
     (" -o postscreen_tls_security_level=encrypt -o smtpd_tls_security_level=none", {"postscreen_tls_security_level": "may"}, "encrypt"),
 ])
 def test_postscreen_has_a_level_of_its_own(override: str, values: dict, level: str) -> None:
