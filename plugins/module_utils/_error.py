@@ -21,4 +21,5 @@ class PostfixTlsError(Exception):
         self.remedy = remedy
         self.details = details
         shown = "" if value in (None, "") else " = %s" % (value,)
-        super().__init__("%s%s: %s. %s" % (item, shown, reason.rstrip("."), remedy))
+        end = "" if reason.endswith("?") else "."
+        super().__init__("%s%s: %s%s %s" % (item, shown, reason.rstrip("."), end, remedy))

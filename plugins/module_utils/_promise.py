@@ -3,7 +3,6 @@
 """What a listener's own effective parameters promise to a peer, as an expectation that a look from outside can refute."""
 from __future__ import annotations
 
-import functools
 from typing import Callable, NamedTuple
 
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._chain import pem
@@ -39,7 +38,7 @@ def own(run: Run) -> Callable[[str], list]:
             Own(
                 Target(listener.address, listener.port, _spoken(listener), name),
                 promised(listener, trusted=True),
-                lint.complaints(functools.partial(instance.effective, service=service)),
+                lint.complaints(instance, service),
             )
             for listener, service in zip(instance.listeners(), services)
         ]

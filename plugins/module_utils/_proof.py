@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Callable
 
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._error import PostfixTlsError
-from ansible_collections.mailsec.postfix_tls.plugins.module_utils._intent import Proposal
-from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix import parameters
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._steps.draft import Proposal
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix import values
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.instance import Instance, Listener, Run
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._promise import promised
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.checks import judge
@@ -41,7 +41,7 @@ class Proof:
         host = self.read()
         for name, value in self.proposal.expected.items():
             seen = host.effective(name)
-            if "$" not in value and not parameters.same(name, seen, value):
+            if "$" not in value and not values.same(name, seen, value):
                 raise PostfixTlsError(name, value, "Postfix reads %r instead" % seen, "Look for a second definition of it.")
         if self.proposal.table:
             status, out, err = self.run(

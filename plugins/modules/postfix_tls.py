@@ -306,11 +306,13 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._error import PostfixTlsError
-from ansible_collections.mailsec.postfix_tls.plugins.module_utils._intent import Intent, Proposal, propose
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._intent import propose
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.command import runner
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.instance import Instance
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.service import Service
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._proof import Proof
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._steps.draft import Intent, Proposal
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._tls.profiles import PROFILES
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._transaction.apply import Transaction, changes_back
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._transaction.kept import Kept
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._transaction.plan import Plan
@@ -335,6 +337,8 @@ ARGUMENT_SPEC = {
         "required_one_of": [("key", "key_file"), ("certificate", "certificate_file")],
     },
     "parameters": {"type": "dict", "default": {}},
+    "services": {"type": "dict", "default": {}},
+    "profiles": {"type": "dict", "options": {side: {"type": "str", "choices": list(PROFILES)} for side in ("smtpd", "smtp")}},
     "policy": {
         "type": "dict",
         "options": {
@@ -361,6 +365,7 @@ ARGUMENT_SPEC = {
     },
     "self_signed": {"type": "str", "choices": ["sending_only", "allow"], "default": "sending_only"},
     "public_encrypt": {"type": "str", "choices": ["refuse", "allow"], "default": "refuse"},
+    "unsupported": {"type": "str", "choices": ["refuse", "skip"], "default": "refuse"},
     "action": {"type": "str", "choices": ["restart", "reload", "none"], "default": "restart"},
     "verify": {
         "type": "dict",
@@ -448,12 +453,15 @@ class PostfixTls:
         return propose(host, Intent(
             chains=self.params["chains"],
             parameters=self.params["parameters"],
+            services=self.params["services"],
+            profiles={side: name for side, name in (self.params["profiles"] or {}).items() if name},
             destinations=policy["destinations"] if policy else None,
             policy_file=policy["path"] if policy else None,
             names=self.verify["names"],
             ca_file=self.verify["ca_file"],
             self_signed=self.params["self_signed"],
             public_encrypt=self.params["public_encrypt"],
+            unsupported=self.params["unsupported"],
         ))
 
     def _restoration(self, host: Instance) -> Proposal:

@@ -5,26 +5,26 @@ from __future__ import annotations
 import re
 from typing import Callable
 
-from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix import master_cf
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix import knowledge, master_cf
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.instance import Instance, effective_values
-from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.parameters import KINDS, OVERRIDDEN_BY_LEVEL, SERVED_BY_CHAIN_FILES
 
 MASTER = "smtp inet n - y - - smtpd\npickup unix n - y 60 1 pickup\n"
-_NAMES = [*KINDS, *SERVED_BY_CHAIN_FILES, *(name for names in OVERRIDDEN_BY_LEVEL.values() for name in names)]
 #: What postscreen(8) takes from smtpd(8) where it has none of its own.
 _SHARED = ("smtpd_tls_security_level", "smtpd_use_tls", "smtpd_enforce_tls")
 
 
 def instance(directory: str = "/etc/postfix", master: str = MASTER, **values: str) -> Instance:
     """values: effective parameters; all known others are empty."""
-    effective = dict.fromkeys(_NAMES, "")
+    release = values.get("mail_version", "3.10.13")
+    version = tuple(map(int, re.findall(r"\d+", release)[:3]))
+    effective = dict.fromkeys((name for name, row in knowledge.PARAMETERS.items() if row.known_to(version)), "")
     effective.update(
-        mail_version="3.10.13", myhostname="mx.example.org", inet_interfaces="all", inet_protocols="all", smtp_tls_CAfile="",
+        mail_version=release, html_directory="no", default_database_type="lmdb", myhostname="mx.example.org", inet_interfaces="all", inet_protocols="all", smtp_tls_CAfile="",
         smtp_tls_CApath="", tls_append_default_CA="no", smtp_dns_support_level="", smtpd_tls_protocols=">=TLSv1",
         smtpd_tls_mandatory_protocols=">=TLSv1", smtpd_tls_exclude_ciphers="",
     )
     effective.update({name.replace("smtpd", "postscreen", 1): "$" + name for name in _SHARED}, **values)
-    run = postconf({directory: effective})
+    run = postconf({directory: effective}, m="cidr\nhash\ninline\nlmdb\ntexthash\nunionmap\n", T_run_version="OpenSSL 3.5.6 7 Apr 2026\n")
     return Instance(run, directory, master_cf.services(master), effective_values(run, directory))
 
 

@@ -13,11 +13,15 @@ from typing import Callable
 
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._error import PostfixTlsError
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.master_cf import MasterCf, Service
-from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.parameters import SERVED_BY_CHAIN_FILES
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.words import words
 
 #: (argv, stdin or None) -> (exit status, stdout, stderr)
 Run = Callable[..., tuple]
+
+#: What a chain file replaces (Postfix 3.4 warns and ignores these beside C(smtpd_tls_chain_files)).
+SERVED_BY_CHAIN_FILES = tuple(
+    "smtpd_tls_%s%s_file" % (kind, what) for kind in ("", "d", "ec") for what in ("cert", "key")
+)
 
 #: A parameter of Postfix's own that expansion is tried on; no program reads it, and none refers to it.
 _SCRATCH = "html_directory"
@@ -80,7 +84,8 @@ class Instance:
         self.values = values
         self._pending = pending or {}
         self._asked: dict = {}
-        self.version = tuple(int(part) for part in re.findall(r"\d+", values.get("mail_version", "0"))[:2])
+        self.release = tuple(int(part) for part in re.findall(r"\d+", values.get("mail_version", "0"))[:3])
+        self.version = self.release[:2]
         self.known = frozenset(values)
 
     @classmethod

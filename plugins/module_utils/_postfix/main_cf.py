@@ -34,6 +34,10 @@ class MainCf:
     def text(self) -> str:
         return "".join(line.text for line in self._lines)
 
+    def names(self) -> list:
+        """The parameters it sets, each once, in order."""
+        return list(dict.fromkeys(line.name for line in self._lines if line.name))
+
     def raw(self, name: str) -> str | None:
         """The value as written, continuation lines joined by one blank; None where it is not set."""
         for line in reversed(self._lines):

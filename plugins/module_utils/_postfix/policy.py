@@ -11,7 +11,7 @@ import re
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._error import PostfixTlsError
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix import protocol_list
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.instance import Instance
-from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.parameters import GRADES, LEVELS
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.values import GRADES, LEVELS
 
 HEADER = "# Written by mailsec.postfix_tls; what is changed here by hand is overwritten.\n"
 
@@ -59,8 +59,8 @@ def _destination(name: str) -> str:
 def _attributes(key: str, entry: dict, host: Instance) -> list:
     item = "policy for %s" % key
     level = entry["level"]
-    if level not in LEVELS["sending level"]:
-        raise PostfixTlsError(item, level, "it is no level for sending", "Use one of %s." % ", ".join(LEVELS["sending level"]))
+    if level not in LEVELS["sending-level"]:
+        raise PostfixTlsError(item, level, "it is no level for sending", "Use one of %s." % ", ".join(LEVELS["sending-level"]))
     match = entry.get("match") or []
     if match and level not in _MATCHING:
         raise PostfixTlsError(

@@ -11,9 +11,10 @@ import os
 import re
 
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._error import PostfixTlsError
-from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.instance import Instance, Listener, Run, chain_files
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.instance import (
+    SERVED_BY_CHAIN_FILES, Instance, Listener, Run, chain_files,
+)
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.master_cf import Service
-from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.parameters import SERVED_BY_CHAIN_FILES
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.words import words
 
 #: What decides how a listener does TLS. A release that does not know one has no value for it.

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._error import PostfixTlsError
-from ansible_collections.mailsec.postfix_tls.plugins.module_utils._intent import Intent, Proposal, propose
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._intent import propose
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.instance import Instance
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.main_cf import MainCf
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._steps.draft import Intent, Proposal
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._transaction import files
-from hosts_of_text import instance
+from hosts_of_text import MASTER, instance
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from issuing import issue
@@ -19,13 +20,14 @@ NAME = "mx.example.org"
 ROOT = issue("root", authority=True)
 LEAF = issue(NAME, ROOT)
 SELF_SIGNED = issue(NAME)
-MAIN = "# hand written\nmyhostname = mx.example.org\nrelayhost =\nsmtpd_tls_cert_file = /etc/ssl/snakeoil.pem\nsmtpd_use_tls = yes\n"
+MAIN = "# hand written\nmyhostname = mx.example.org\nrelayhost =\nsmtpd_tls_cert_file = /etc/ssl/snakeoil.pem\n"
 ON = {"smtpd_tls_security_level": "may", "smtpd_tls_protocols": ">=TLSv1.2"}
 
 
 @pytest.fixture
 def etc(tmp_path: Path) -> Path:
     (tmp_path / "main.cf").write_text(MAIN, encoding="utf-8")
+    (tmp_path / "master.cf").write_text(MASTER, encoding="utf-8")
     (tmp_path / "root.pem").write_text(ROOT.pem, encoding="utf-8")
     return tmp_path
 
@@ -198,7 +200,7 @@ def test_a_reference_that_already_comes_to_the_value_stays(etc: Path) -> None:
     (etc / "main.cf").write_text("smtp_tls_CApath = $mine\n", encoding="utf-8")
     at = host(etc).after({"smtp_tls_CApath": "/etc/ssl/certs"})
     assert propose(at, Intent(parameters={"smtp_tls_CApath": "/etc/ssl/certs"})).plan.changes == []
-    assert propose(at, Intent(parameters={"smtp_tls_CApath": "/other"})).plan.changes
+    assert propose(at, Intent(parameters={"smtp_tls_CApath": str(etc)})).plan.changes
 
 
 def test_without_a_main_cf_there_is_nothing_to_change(etc: Path) -> None:
@@ -281,7 +283,8 @@ def test_a_table_of_the_same_name_that_a_postmaster_wrote_is_neither_removed_nor
 def test_maps_that_are_given_in_the_same_run_take_the_place_of_those_that_are_there(etc: Path) -> None:
     (etc / "main.cf").write_text("smtp_tls_policy_maps = hash:/x\n", encoding="utf-8")
     partner = [{"destination": "partner.example", "level": "encrypt"}]
-    for given_maps, behind in (("hash:/y", ", hash:/y"), (None, "")):
+    (etc / "y.db").touch()
+    for given_maps, behind in (("hash:%s/y" % etc, ", hash:%s/y" % etc), (None, "")):
         carry_out(ask(etc, destinations=partner, parameters={"smtp_tls_policy_maps": given_maps}))
         assert MainCf(main_cf(etc)).raw("smtp_tls_policy_maps") == "texthash:%s%s" % (etc / "tls_policy", behind)
 
@@ -336,3 +339,163 @@ def test_a_plan_carried_out_leaves_nothing_to_do_and_is_the_diff_it_showed(etc: 
     assert ask(etc, parameters=parameters).plan.changes == []
     for name, value in parameters.items():
         assert (MainCf(main_cf(etc)).raw(name) is None) == (value is None)
+
+
+SERVICES = """\
+smtp       inet  n  -  y  -  -  smtpd
+submission inet  n  -  y  -  -  smtpd
+  -o smtpd_tls_security_level=may
+#smtps     inet  n  -  y  -  -  smtpd
+relay      unix  -  -  y  -  -  smtp
+"""
+
+
+def master_cf(etc: Path) -> str:
+    return (etc / "master.cf").read_text(encoding="utf-8")
+
+
+def with_services(etc: Path, master: str = SERVICES, **intent: object) -> Proposal:
+    (etc / "master.cf").write_text(master, encoding="utf-8")
+    main = MainCf((etc / "main.cf").read_text(encoding="utf-8"))
+    written = {name: main.raw(name) for name in main.names()}
+    return propose(instance(str(etc), master, **written), Intent(ca_file=str(etc / "root.pem"), **intent))
+
+
+def test_what_is_asked_for_one_service_is_written_there_and_read_back(etc: Path) -> None:
+    asked = {"submission/inet": {"smtpd_tls_security_level": "encrypt", "smtpd_tls_auth_only": True, "smtpd_recipient_restrictions": None}}
+    proposal = with_services(etc, services=asked, chains=[chain()])
+    carry_out(proposal)
+    assert master_cf(etc) == SERVICES.replace("level=may\n", "level=encrypt\n  -o smtpd_tls_auth_only=yes\n")
+    assert proposal.overrides == {"submission/inet": {"smtpd_tls_security_level": "encrypt", "smtpd_tls_auth_only": "yes"}}
+    assert with_services(etc, master_cf(etc), services=asked, chains=[chain()]).plan.changes == []
+
+
+def test_an_override_goes_with_null_and_one_that_means_the_same_stays(etc: Path) -> None:
+    gone = with_services(etc, services={"submission/inet": {"smtpd_tls_security_level": None}})
+    carry_out(gone)
+    assert "-o" not in master_cf(etc)
+    assert with_services(etc, SERVICES.replace("=may", "=MAY"), chains=[chain()], services={
+        "submission/inet": {"smtpd_tls_security_level": "may"}}).plan.summary() == [
+            {"path": str(etc / "tls/default.pem"), "change": "create"}, {"path": str(etc / "main.cf"), "change": "change"}]
+
+
+@pytest.mark.parametrize("key, told", [
+    ("smtps/inet", "services = smtps/inet: master.cf of this host has no such service; it is commented out. Uncomment it in master.cf first."),
+    ("submision/inet", "Did you mean submission/inet?"),
+    ("x", "Write it as NAME/TYPE; receiving mail there are smtp/inet, submission/inet."),
+])
+def test_a_service_that_is_not_there_is_named(etc: Path, key: str, told: str) -> None:
+    with pytest.raises(PostfixTlsError) as refused:
+        with_services(etc, services={key: {"smtpd_tls_security_level": "may"}})
+    assert told in str(refused.value)
+
+
+def test_a_wrong_value_for_a_service_is_told_with_the_service(etc: Path) -> None:
+    with pytest.raises(PostfixTlsError, match="submission/inet: smtpd_tls_security_level = dane: it takes one of"):
+        with_services(etc, services={"submission/inet": {"smtpd_tls_security_level": "dane"}}, chains=[chain()])
+
+
+def test_encrypt_for_the_service_on_public_port_25_is_refused_too(etc: Path) -> None:
+    with pytest.raises(PostfixTlsError, match="a public server must take mail in the clear too"):
+        with_services(etc, services={"smtp/inet": {"smtpd_tls_security_level": "encrypt"}}, chains=[chain()])
+
+
+def test_without_a_certificate_a_service_offers_no_encryption_either(etc: Path) -> None:
+    (etc / "main.cf").write_text("relayhost =\n", encoding="utf-8")
+    proposal = with_services(etc, services={"submission/inet": {"smtpd_tls_security_level": "encrypt"}})
+    assert proposal.overrides == {"submission/inet": {"smtpd_tls_security_level": "none"}}
+    assert "there is no certificate" in proposal.plan.findings[0]["observed"]
+
+
+def test_an_override_that_leaves_less_than_was_asked_for_is_told_and_one_that_asks_more_is_not(etc: Path) -> None:
+    master = SERVICES.replace("=may", "=encrypt") + "  -o smtp_tls_security_level=none\n  -o smtpd_tls_security_level=none\n"
+    proposal = with_services(etc, master, chains=[chain()], parameters=dict(ON, smtp_tls_security_level="may"))
+    assert [finding["observed"] for finding in proposal.plan.findings] == [
+        "master.cf: relay/unix has -o smtp_tls_security_level=none, which defeats the may of main.cf there"]
+
+
+@pytest.mark.parametrize("name, value, written", [
+    ("smtp_use_tls", True, {"smtp_tls_security_level": "may"}),
+    ("smtp_enforce_tls", "yes", {"smtp_tls_security_level": "encrypt"}),
+    ("smtp_use_tls", False, {"smtp_tls_security_level": "none"}),
+    ("smtpd_tls_dh512_param_file", "/etc/ssl/dh512.pem", {}),
+])
+def test_an_obsolete_name_that_is_asked_for_is_written_by_todays_and_told(etc: Path, name: str, value: object, written: dict) -> None:
+    proposal = ask(etc, parameters={name: value})
+    assert proposal.expected == written
+    [finding] = proposal.plan.findings
+    assert finding["check"] == "obsolete" and name in finding["observed"]
+
+
+def test_enforcing_by_the_old_name_meant_to_look_at_the_certificate_s_name_too(etc: Path) -> None:
+    proposal = ask(etc, parameters={"smtp_enforce_tls": True}, values={"smtp_tls_enforce_peername": "yes"})
+    assert proposal.expected == {"smtp_tls_security_level": "verify"}
+
+
+def test_a_table_of_sites_has_no_meaning_in_todays_terms_and_is_not_lost(etc: Path) -> None:
+    with pytest.raises(PostfixTlsError, match="smtp_tls_per_site = hash:/x: it is obsolete, and no parameter of today means the same"):
+        ask(etc, parameters={"smtp_tls_per_site": "hash:/x"})
+    (etc / "main.cf").write_text("smtp_tls_per_site = hash:/x\n", encoding="utf-8")
+    on = {"smtp_tls_security_level": "may"}
+    proposal = ask(etc, parameters=on)
+    carry_out(proposal)
+    assert "smtp_tls_per_site = hash:/x\n" in main_cf(etc) and "no other parameter has" in proposal.plan.findings[0]["observed"]
+    with pytest.raises(PostfixTlsError, match="Postfix no longer looks at it beside smtp_tls_policy_maps, and what it holds would be lost"):
+        ask(etc, parameters=on, destinations=[{"destination": "partner.example", "level": "encrypt"}])
+
+
+OLD_SUBMISSION = "smtp inet n - y - - smtpd\nsubmission inet n - y - - smtpd\n  -o smtpd_enforce_tls=yes\n"
+
+
+def test_a_level_in_main_cf_does_not_silently_void_the_old_switch_of_a_service(etc: Path) -> None:
+    (etc / "main.cf").write_text("smtpd_use_tls = yes\n", encoding="utf-8")
+    proposal = with_services(etc, OLD_SUBMISSION, chains=[chain()], parameters=ON)
+    carry_out(proposal)
+    assert master_cf(etc) == OLD_SUBMISSION.replace("smtpd_enforce_tls=yes", "smtpd_tls_security_level=encrypt")
+    assert "smtpd_use_tls" not in main_cf(etc) and len(proposal.plan.findings) == 2
+
+
+def test_an_old_switch_that_counted_for_nothing_is_only_told(etc: Path) -> None:
+    (etc / "main.cf").write_text("smtpd_tls_security_level = may\n", encoding="utf-8")
+    proposal = with_services(etc, OLD_SUBMISSION, chains=[chain()], parameters=ON)
+    carry_out(proposal)
+    assert master_cf(etc) == OLD_SUBMISSION
+    assert "smtpd_tls_services: {submission/inet: {smtpd_tls_security_level: encrypt}}" in proposal.plan.findings[0]["fix"]
+
+
+def test_what_this_host_lacks_is_refused_or_left_out_and_told(etc: Path) -> None:
+    asked = {"smtp_tlsrpt_enable": True, "smtp_tls_loglevel": 1}
+    old = {"values": {"mail_version": "3.7.11"}}
+    with pytest.raises(PostfixTlsError, match="it came with 3.10"):
+        ask(etc, parameters=asked, **old)
+    proposal = ask(etc, parameters=asked, unsupported="skip", **old)
+    assert proposal.expected == {"smtp_tls_loglevel": "1"}
+    assert "smtp_tlsrpt_enable = True is left out" in proposal.plan.findings[0]["observed"]
+
+
+def test_one_name_serves_releases_before_and_after_it_was_changed(etc: Path) -> None:
+    for release, name in (("3.5.25", "tlsproxy_client_level"), ("3.11.0", "tlsproxy_client_security_level")):
+        for asked in ("tlsproxy_client_level", "tlsproxy_client_security_level"):
+            assert ask(etc, parameters={asked: "may"}, values={"mail_version": release}).expected == {name: "may"}
+
+
+def test_a_profile_is_rendered_and_what_is_asked_for_otherwise_wins(etc: Path) -> None:
+    proposal = ask(etc, LEAF, parameters={"smtpd_tls_security_level": "may"}, profiles={"smtpd": "intermediate", "smtp": "intermediate"})
+    assert proposal.profile == "intermediate"
+    assert proposal.expected["smtpd_tls_protocols"] == proposal.expected["smtp_tls_protocols"] == ">=TLSv1.2"
+    assert "kRSA" in proposal.expected["smtpd_tls_exclude_ciphers"]
+    own = ask(etc, LEAF, parameters={"smtpd_tls_security_level": "may", "smtpd_tls_protocols": ">=TLSv1.3"}, profiles={"smtpd": "intermediate"})
+    assert own.expected["smtpd_tls_protocols"] == ">=TLSv1.3" and own.profile == ""
+    with pytest.raises(PostfixTlsError, match="smtpd profile = strict: there is no such profile. Use one of interop"):
+        ask(etc, profiles={"smtpd": "strict"})
+
+
+def test_what_only_openssl_can_say_is_a_file_of_ours_that_comes_and_goes_with_the_profile(etc: Path) -> None:
+    path = etc / "tls/openssl.cnf"
+    carry_out(ask(etc, LEAF, parameters=ON, profiles={"smtpd": "ncsc_2025"}))
+    assert "SignatureAlgorithms" in path.read_text(encoding="utf-8") and MainCf(main_cf(etc)).raw("tls_config_file") == str(path)
+    assert ask(etc, LEAF, parameters=ON, profiles={"smtpd": "ncsc_2025"}).plan.changes == []
+    leaving = ask(etc, LEAF, parameters=ON, profiles={"smtpd": "interop"})
+    assert [change.path for change in leaving.plan.changes] == [str(etc / "main.cf"), str(path)], "main.cf lets go of it first"
+    carry_out(leaving)
+    assert MainCf(main_cf(etc)).raw("tls_config_file") is None and not path.exists()

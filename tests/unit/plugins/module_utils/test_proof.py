@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils import _proof
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._error import PostfixTlsError
-from ansible_collections.mailsec.postfix_tls.plugins.module_utils._intent import Proposal
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._steps.draft import Proposal
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._proof import Proof
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._transaction import apply
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._transaction.plan import Plan

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix import lint
+from hosts_of_text import instance
 
 
 def told(**values: str) -> list:
-    return [(complaint.name, str(complaint), complaint.fix) for complaint in lint.complaints(lambda name: values.get(name, ""))]
+    return [(complaint.name, str(complaint), complaint.fix) for complaint in lint.complaints(instance(**values))]
 
 
 WRONG = {

@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# This file is private to the collection: it may change in any release.
+"""Keys and certificates of the receiving side: proven as a peer would see them, before anything is written."""
+from __future__ import annotations
+
+import os
+
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._chain import pem, proof
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._error import PostfixTlsError
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.instance import SERVED_BY_CHAIN_FILES, Instance, chain_files
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._steps.draft import Draft
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._transaction import files
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._transaction.files import FileState
+
+CHAIN_FILES_SINCE = (3, 4)
+#: What switches TLS on for receiving, in main.cf or for a service, and what switches it off.
+_SWITCHES = {"smtpd_tls_security_level": "none", "smtpd_tls_wrappermode": "no"}
+
+
+def take(draft: Draft) -> None:
+    """Proves the chains, plans their files, and keeps the receiving side off where peers would have nothing to trust."""
+    intent, proposal = draft.intent, draft.proposal
+    if intent.chains and draft.host.version < CHAIN_FILES_SINCE:
+        raise PostfixTlsError(
+            "chains", None, "Postfix %d.%d has no smtpd_tls_chain_files" % draft.host.version, "Postfix 3.4 or newer is needed.",
+        )
+    asked = [switches for switches in (draft.wanted, *draft.services.values()) if any(map(_on, switches.items()))]
+    chains = [_given(draft.host, entry) for entry in intent.chains] or (_named(draft) if asked else [])
+    usable, trust = [], {}
+    for path, chain in chains:
+        trusted = proof.prove(chain, proposal.names, intent.ca_file)
+        trust[path] = trusted and trust.get(path, True)
+        if trusted or intent.self_signed == "allow":
+            usable.append((path, chain))
+    if (asked or chains) and not usable:
+        draft.note(
+            "receiving",
+            "%s, so encryption is not offered for receiving; this does not touch sending"
+            % ("the certificate is self-signed" if chains else "there is no certificate"),
+            "a certificate from a CA that peers trust",
+            "install one (tls_certificate_source); on a private network, where peers know this certificate,"
+            " allow it: smtpd_tls_allow_self_signed: true (the module's self_signed: allow)",
+            "TLS_README, Server-side certificate and private key configuration",
+        )
+        for switches in asked:
+            switches.update({name: off for name, off in _SWITCHES.items() if name in switches})
+        return
+    proposal.trusted = frozenset(path for path, trusted in trust.items() if trusted)
+    if intent.chains and usable:
+        for path, chain in usable:
+            draft.add(path, FileState(chain.text().encode(), 0o600), secret=True, describe=_described)
+        draft.wanted["smtpd_tls_chain_files"] = [path for path, _chain in usable]
+        for name in SERVED_BY_CHAIN_FILES:
+            draft.wanted.setdefault(name, None)
+
+
+def _on(switch: tuple) -> bool:
+    name, value = switch
+    return name in _SWITCHES and value not in (None, False, "", "no", "none")
+
+
+def _given(host: Instance, entry: dict) -> tuple:
+    directory = entry["directory"] if entry.get("directory") else os.path.join(host.directory, "tls")
+    key = entry["key"] if entry.get("key") else _text_of(entry["name"], entry["key_file"])
+    certificate = entry["certificate"] if entry.get("certificate") else _text_of(entry["name"], entry["certificate_file"])
+    return os.path.join(directory, "%s.pem" % entry["name"]), pem.chain(entry["name"], key, certificate)
+
+
+def _named(draft: Draft) -> list:
+    """The chains that main.cf, and the services asked for, are going to name, as (path, Chain).
+
+    Of smtpd_tls_chain_files, a chain may take up several of the files.
+    """
+    found = []
+    for wanted in (draft.wanted, *draft.services.values()):
+        names = ("smtpd_tls_chain_files", *SERVED_BY_CHAIN_FILES)
+        asked = {name: draft.host.expanded(_text(wanted[name])) for name in names if name in wanted}
+        effective = dict(draft.host.values, **asked)
+        if wanted is not draft.wanted and not asked:
+            continue
+        named = chain_files(effective)
+        if effective.get("smtpd_tls_chain_files"):
+            paths = [path for path, _key in named]
+            chains = pem.chains(", ".join(paths), "\n".join(_text_of(path, path) for path in paths))
+            found += [(path, chain) for path in paths for chain in chains]
+        else:
+            found += [(path, pem.chain(path, _text_of(key, key), _text_of(path, path))) for path, key in named]
+    return found
+
+
+def _text(value: object) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value or "")
+
+
+def _text_of(name: str, path: str) -> str:
+    state = files.read(path)
+    if state.content is None:
+        raise PostfixTlsError("chain %s" % name, path, "there is no such file on this host", "Name the file that holds it.")
+    return state.content.decode("utf-8", "replace").lstrip("\ufeff")
+
+
+def _described(state: FileState) -> str:
+    """What a diff may say of a chain file."""
+    if state.content is None:
+        return ""
+    try:
+        digests = pem.leaf_digests(state.content.decode("utf-8", "replace"))
+    except PostfixTlsError:  # a damaged file may be replaced like any other
+        digests = []
+    return "private key: not shown\nleaf certificate sha256: %s\nmode: %04o\n" % (digests[0] if digests else "none", state.mode)

@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# This file is private to the collection: it may change in any release.
+"""What the steps work on: the intent, the host, its two files as they will be, and what has been found so far."""
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._error import PostfixTlsError
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix import values
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.instance import Instance
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.main_cf import MainCf
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.master_cf import MasterCf
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._transaction import files
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._transaction.files import FileState
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._transaction.plan import Plan
+
+
+@dataclass
+class Intent:
+    """What is asked for, as the module's options say it.
+
+    chains: [{name, key or key_file, certificate or certificate_file}]; files are on this host. parameters: {name: value}, services:
+    {submission/inet: {name: value}}; None removes. profiles: {smtpd or smtp: name of a profile}. destinations: policy entries, None
+    leaves the table alone, [] takes it away. unsupported: refuse or skip what this host's release or build lacks.
+    names: what the chains have to cover; None for myhostname. ca_file: trust anchors, None for the system store.
+    """
+
+    chains: list = field(default_factory=list)
+    parameters: dict = field(default_factory=dict)
+    services: dict = field(default_factory=dict)
+    profiles: dict = field(default_factory=dict)
+    destinations: list | None = None
+    policy_file: str | None = None
+    names: list | None = None
+    ca_file: str | None = None
+    self_signed: str = "sending_only"
+    public_encrypt: str = "refuse"
+    unsupported: str = "refuse"
+
+
+@dataclass
+class Proposal:
+    """plan: what to do. expected: {parameter: text} that Postfix has to read back, overrides: the same by service's key. answers:
+    {destination: policy} that C(postmap -q) has to give for table. trusted: paths of chains that peers trust under names.
+    profile: the one that the receiving side has whole, "" where it has none or something in it was asked for otherwise.
+    """
+
+    plan: Plan
+    expected: dict = field(default_factory=dict)
+    overrides: dict = field(default_factory=dict)
+    table: str | None = None
+    answers: dict = field(default_factory=dict)
+    trusted: frozenset = frozenset()
+    names: list = field(default_factory=list)
+    receiving: bool = False
+    profile: str = ""
+
+
+@dataclass
+class Draft:
+    """wanted: {parameter: value of intent}, what is to be in main.cf, None removes; written: the same as text for this host.
+
+    services: {key: {parameter: value}} of master.cf, likewise; they are text once written. to_come: paths of files in the plan.
+    """
+
+    host: Instance
+    intent: Intent
+    proposal: Proposal
+    main: MainCf
+    master: MasterCf
+    wanted: dict
+    services: dict
+    written: dict = field(default_factory=dict)
+    to_come: set = field(default_factory=set)
+    _before: dict = field(default_factory=dict)
+    _late: Plan = field(default_factory=Plan)
+
+    @classmethod
+    def of(cls, host: Instance, intent: Intent) -> Draft:
+        """Raises PostfixTlsError where main.cf or master.cf can't be read."""
+        before = {}
+        for name in ("main.cf", "master.cf"):
+            path = os.path.join(host.directory, name)
+            before[path] = files.read(path)
+            if before[path].content is None:
+                raise PostfixTlsError(path, None, "there is no such file", "Install and configure Postfix first.")
+        main, master = (state.content.decode("utf-8", "surrogateescape") for state in before.values())
+        proposal = Proposal(Plan(), names=intent.names or [host.effective("myhostname")])
+        return cls(
+            host, intent, proposal, MainCf(main), MasterCf(master), dict(intent.parameters),
+            {key: dict(values) for key, values in intent.services.items()}, _before=before,
+        )
+
+    def value(self, name: str, value: object, where: str = "") -> str | None:
+        """The text to write; None where this host lacks it and that is to be passed over."""
+        try:
+            return values.written(name, value, self.host, self.to_come)
+        except values.Unsupported as lacking:
+            if self.intent.unsupported != "skip":
+                raise
+            self.note("unsupported", "%s = %s is left out%s: %s" % (name, value, where and " of %s" % where, lacking.reason),
+                      "what was asked for", "nothing, or upgrade this host", "postconf(5)")
+            return None
+        except PostfixTlsError as error:
+            if where:
+                error = PostfixTlsError("%s: %s" % (where, error.item), error.value, error.reason, error.remedy)
+            raise error from None
+
+    def add(self, path: str, state: FileState, secret: bool = False, describe: object = None) -> None:
+        """A file to be there before main.cf refers to it. describe: state -> what a diff may say of a secret file."""
+        before = files.read(path)
+        shown = (describe(before), describe(state)) if describe else ("", "")
+        self.to_come.add(path)
+        self.proposal.plan.add(path, before, state, secret, shown)
+
+    def drop(self, path: str) -> None:
+        """A file to go once main.cf no longer refers to it."""
+        before = files.read(path)
+        self._late.add(path, before, FileState(None, before.mode, before.uid, before.gid))
+
+    def note(self, check: str, observed: str, expected: str, fix: str, reference: str) -> None:
+        self.proposal.plan.findings.append(
+            {"check": check, "verdict": "note", "observed": observed, "expected": expected, "fix": fix, "reference": reference},
+        )
+
+    def finish(self) -> None:
+        """main.cf and master.cf, each as one change, then what waited for them."""
+        texts = (self.main.text(), self.master.text())
+        for (path, before), text in zip(self._before.items(), texts):
+            self.proposal.plan.add(path, before, FileState(text.encode("utf-8", "surrogateescape"), before.mode, before.uid, before.gid))
+        self.proposal.plan.changes += self._late.changes

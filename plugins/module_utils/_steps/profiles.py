@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# This file is private to the collection: it may change in any release.
+"""A profile, as parameters of main.cf for this host's release; what is asked for otherwise wins."""
+from __future__ import annotations
+
+import os
+
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._error import PostfixTlsError
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._steps.draft import Draft
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._tls import rendering
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._tls.profiles import PROFILES
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._transaction.files import FileState
+
+
+def take(draft: Draft) -> None:
+    """Raises PostfixTlsError for a name that no profile has."""
+    for side, name in draft.intent.profiles.items():
+        if name not in PROFILES:
+            raise PostfixTlsError("%s profile" % side, name, "there is no such profile", "Use one of %s." % ", ".join(PROFILES))
+        profile = PROFILES[name]
+        rendered = rendering.rendered(profile, side, draft.host.version, draft.host.library)
+        if side == "smtpd":
+            rendered.update(_openssl(draft, rendering.openssl_configuration(profile)))
+        own = [parameter for parameter, value in rendered.items() if parameter in draft.wanted and draft.wanted[parameter] != value]
+        draft.wanted = {**rendered, **draft.wanted}
+        if side == "smtpd" and not own:
+            draft.proposal.profile = name
+
+
+def _openssl(draft: Draft, text: str) -> dict:
+    """What only OpenSSL's own configuration can say, in a file of ours."""
+    path = os.path.join(draft.host.directory, "tls", "openssl.cnf")
+    if text and "tls_config_file" not in draft.wanted:
+        draft.add(path, FileState(text.encode(), 0o644))
+        return {"tls_config_file": path, "tls_config_name": rendering.CONFIGURATION_NAME}
+    if not text and draft.host.effective("tls_config_file") == path:
+        draft.drop(path)
+        return {"tls_config_file": None, "tls_config_name": None}
+    return {}
