@@ -18,7 +18,7 @@ from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.repo
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.target import Look, Target
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._transaction.apply import until
 
-#: Enough to refute a change, and quick: whoever asks for a profile asks starttls_verify.
+#: Enough to refute a change where no profile is to be proven.
 _DEPTH = "versions"
 
 
@@ -43,6 +43,7 @@ class Proof:
             seen = host.effective(name)
             if "$" not in value and not values.same(name, seen, value):
                 raise PostfixTlsError(name, value, "Postfix reads %r instead" % seen, "Look for a second definition of it.")
+        self._overrides(host)
         if self.proposal.table:
             status, out, err = self.run(
                 ["postmap", "-c", host.directory, "-q", "-", self.proposal.table], stdin="\n".join(self.proposal.answers) + "\n",
@@ -55,6 +56,17 @@ class Proof:
                         "postmap -q answers %r (status %d) %s" % (seen_answers.get(destination), status, err.strip()),
                         "Report this, with the entry.",
                     )
+
+    def _overrides(self, host: Instance) -> None:
+        if not self.proposal.overrides:
+            return
+        _status, out, _err = self.run(["postconf", "-c", host.directory, "-P"])
+        said = dict(line.split(" = ", 1) for line in out.splitlines() if " = " in line)
+        for key, wanted in self.proposal.overrides.items():
+            for name, value in wanted.items():
+                seen = said.get("%s/%s" % (key, name), "")
+                if seen != value:
+                    raise PostfixTlsError("master.cf: %s: %s" % (key, name), value, "Postfix reads %r instead" % seen, "Look for a second service of that name.")
 
     def on_the_wire(self) -> list:
         """Every listener probed and judged; results as RV(results) of starttls_verify. Raises PostfixTlsError on a bad one.
@@ -85,7 +97,8 @@ class Proof:
         """{service: what a peer sees there, in lines}, of the listeners that answer at all."""
         seen = {}
         for listener in self.read().listeners():
-            facts = probe(self._target(listener), Look(timeout=self.timeout, ca_file=self.ca_file, depth=_DEPTH if self.detailed else "handshake"))
+            depth = self._depth(listener) if self.detailed else "handshake"
+            facts = probe(self._target(listener), Look(timeout=self.timeout, ca_file=self.ca_file, depth=depth))
             if facts["reachable"]:
                 seen[listener.service] = lines(facts)
         return seen
@@ -121,13 +134,21 @@ class Proof:
         return Target(host=listener.address, port=listener.port, protocol=listener.protocol, server_name=self.proposal.names[0])
 
     def _probe(self, listener: Listener) -> dict:
-        facts = probe(self._target(listener), Look(timeout=self.timeout, ca_file=self.ca_file, depth=_DEPTH))
+        facts = probe(self._target(listener), Look(timeout=self.timeout, ca_file=self.ca_file, depth=self._depth(listener)))
         facts["findings"] = judge(facts, self._expectation(listener))
         return facts
 
     def _expectation(self, listener: Listener) -> Expectation:
         trusted = bool(listener.chain_files) and all(path in self.proposal.trusted for path, _key in listener.chain_files)
-        return Expectation(depth=_DEPTH, **promised(listener, trusted))
+        profile = self.proposal.profile if self._has_profile(listener) else None
+        return Expectation(depth=self._depth(listener), profile=profile, **promised(listener, trusted))
+
+    def _depth(self, listener: Listener) -> str:
+        return "standard" if self._has_profile(listener) else _DEPTH
+
+    def _has_profile(self, listener: Listener) -> bool:
+        """Whether the profile that was written holds there: a service's own override of something in it is for the service to answer for."""
+        return bool(self.proposal.profile) and listener.encrypts and self.proposal.decides.isdisjoint(listener.overridden)
 
 
 def _bad(result: dict) -> list:

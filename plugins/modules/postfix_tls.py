@@ -88,8 +88,43 @@ options:
         V(null) removes the parameter.
       - Protocol lists are written for the release, for C(>=TLSv1.2) is only understood by Postfix 3.6 and later.
       - A value that already means the same is left as it is written.
+      - What Postfix would take without a word and not mean is refused - a level of the other side, a protocol, cipher, group or
+        parameter that does not exist, a file that is not there, a certificate before its key - with the name that was probably meant.
+      - An obsolete name is written by today's, and RV(findings) says so; C(smtpd_use_tls=yes) becomes C(smtpd_tls_security_level=may).
+        With a security level, the obsolete parameters of that daemon go from C(main.cf); what only had a new name keeps its value.
     type: dict
     default: {}
+  services:
+    description:
+      - Overrides (C(-o)) of single services in C(master.cf), by the service's name and type, then as in O(parameters).
+      - A service has to be there; none is made or switched on. Everything else of C(master.cf) stays byte for byte.
+      - Where another override leaves less than O(parameters) asks for, RV(findings) names it.
+    type: dict
+    default: {}
+  profiles:
+    description:
+      - A guideline that says what O(parameters) leaves open, written for this host's release - protocol versions, cipher grade and exclusions,
+        groups, order, and in a file of its own for C(tls_config_file) what only OpenSSL can say, such as no SHA-1 in handshake signatures.
+      - What O(parameters) says itself wins. M(mailsec.postfix_tls.starttls_verify) has profiles of the same names, to judge by.
+    type: dict
+    suboptions:
+      smtpd:
+        description: The profile for receiving. Groups, order and C(tls_config_file) are Postfix's for both sides, and follow this one.
+        type: str
+        choices: [interop, intermediate, modern, ncsc_2025, bsi_tr02102, rfc9325]
+      smtp:
+        description:
+          - The profile for sending. Ciphers are restricted only where TLS is mandatory, for where it is not, the message would go
+            in the clear instead.
+        type: str
+        choices: [interop, intermediate, modern, ncsc_2025, bsi_tr02102, rfc9325]
+  unsupported:
+    description:
+      - What to do with a parameter or value that is right, but that the Postfix or OpenSSL of this host lacks. With V(skip) it is left
+        out and RV(findings) says so, for fleets of several releases.
+    type: str
+    choices: [refuse, skip]
+    default: refuse
   policy:
     description: Named destinations, written to a table of their own that is placed first in C(smtp_tls_policy_maps).
     type: dict
@@ -199,6 +234,16 @@ EXAMPLES = r"""
       smtp_tls_security_level: may
       smtp_tls_loglevel: 1
 
+- name: Follow Mozilla's guideline, and demand encryption from those who submit mail
+  mailsec.postfix_tls.postfix_tls:
+    profiles:
+      smtpd: intermediate
+      smtp: intermediate
+    services:
+      submission/inet:
+        smtpd_tls_security_level: encrypt
+        smtpd_tls_auth_only: true
+
 - name: Never send to this partner in the clear
   mailsec.postfix_tls.postfix_tls:
     policy:
@@ -263,6 +308,11 @@ expect:
   returned: success, not in check mode
   type: dict
   sample: {"starttls": true, "floor": "TLSv1.2", "trust": true, "name": true, "deployed": ["44ae59..."]}
+profile:
+  description: The profile that the receiving side has whole; empty without one, and where something in it was asked for otherwise.
+  returned: success
+  type: str
+  sample: intermediate
 receiving:
   description: Whether encryption is offered for receiving on port 25.
   returned: success
@@ -442,6 +492,7 @@ class PostfixTls:
             "diff": proposal.plan.diff(),
             "findings": proposal.plan.findings,
             "receiving": proposal.receiving,
+            "profile": proposal.profile,
             "myhostname": host.effective("myhostname"),
             "postfix_version": host.effective("mail_version"),
         }
@@ -450,7 +501,7 @@ class PostfixTls:
         if self.params["state"] == "restored":
             return self._restoration(host)
         policy = self.params["policy"]
-        return propose(host, Intent(
+        proposal = propose(host, Intent(
             chains=self.params["chains"],
             parameters=self.params["parameters"],
             services=self.params["services"],
@@ -463,6 +514,11 @@ class PostfixTls:
             public_encrypt=self.params["public_encrypt"],
             unsupported=self.params["unsupported"],
         ))
+        if self.params["action"] == "reload" and proposal.restart:
+            raise PostfixTlsError(
+                "action", "reload", "a change of %s takes effect only when Postfix is started" % ", ".join(proposal.restart), "Use action: restart.",
+            )
+        return proposal
 
     def _restoration(self, host: Instance) -> Proposal:
         """The state before the last committed change; nothing where there is none, or it has been restored already."""

@@ -32,7 +32,7 @@ class Listener:
     """A TCP service of master.cf that receives mail, with what master.cf C(-o) leaves of main.cf.
 
     address and port are where to reach it from the host itself; public: not bound to loopback only.
-    protocol: smtp (STARTTLS) or smtps (C(smtpd_tls_wrappermode)).
+    protocol: smtp (STARTTLS) or smtps (C(smtpd_tls_wrappermode)). overridden: names of the service's C(-o).
     """
 
     service: str
@@ -43,6 +43,7 @@ class Listener:
     level: str
     protocols: str
     chain_files: tuple
+    overridden: frozenset
 
     @property
     def encrypts(self) -> bool:
@@ -160,6 +161,7 @@ class Instance:
             level=level,
             protocols=self.effective("smtpd_tls_mandatory_protocols" if strict else "smtpd_tls_protocols", service),
             chain_files=self.chain_files(service),
+            overridden=frozenset(service.overrides),
         )
 
     def chain_files(self, service: Service | None = None) -> tuple:

@@ -43,7 +43,8 @@ class Intent:
 class Proposal:
     """plan: what to do. expected: {parameter: text} that Postfix has to read back, overrides: the same by service's key. answers:
     {destination: policy} that C(postmap -q) has to give for table. trusted: paths of chains that peers trust under names.
-    profile: the one that the receiving side has whole, "" where it has none or something in it was asked for otherwise.
+    profile: the one that the receiving side has whole, "" where it has none or something in it was asked for otherwise; decides: the
+    parameters it is made of. restart: names of changed parameters that a reload would not make effective.
     """
 
     plan: Plan
@@ -55,6 +56,8 @@ class Proposal:
     names: list = field(default_factory=list)
     receiving: bool = False
     profile: str = ""
+    decides: frozenset = frozenset()
+    restart: list = field(default_factory=list)
 
 
 @dataclass

@@ -3,7 +3,7 @@
 """Parameters of main.cf, as text for this host's release."""
 from __future__ import annotations
 
-from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix import obsolete, values
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix import knowledge, obsolete, values
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._steps.draft import Draft
 
 
@@ -18,6 +18,14 @@ def write(draft: Draft) -> None:
 
 def put(draft: Draft, name: str, text: str | None) -> None:
     """text: for this host, judged; None removes."""
+    before = draft.main.raw(name)
+    _put(draft, name, text)
+    row = knowledge.known(name)
+    if row and row.live == "restart" and draft.main.raw(name) != before:
+        draft.proposal.restart.append(name)
+
+
+def _put(draft: Draft, name: str, text: str | None) -> None:
     draft.written[name] = text
     if text is None:
         draft.proposal.expected.pop(name, None)

@@ -24,7 +24,7 @@ def take(draft: Draft) -> None:
         own = [parameter for parameter, value in rendered.items() if parameter in draft.wanted and draft.wanted[parameter] != value]
         draft.wanted = {**rendered, **draft.wanted}
         if side == "smtpd" and not own:
-            draft.proposal.profile = name
+            draft.proposal.profile, draft.proposal.decides = name, frozenset(rendered)
 
 
 def _openssl(draft: Draft, text: str) -> dict:
