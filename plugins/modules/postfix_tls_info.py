@@ -54,6 +54,10 @@ EXAMPLES = r"""
   vars:
     wanted: "[].listeners[].{port: port, level: level, versions: parameters.smtpd_tls_protocols}"
 
+- name: Show which obsolete parameters are set, and which known crashes the release has
+  ansible.builtin.debug:
+    msg: "{{ postfix.instances | mailsec.postfix_tls.query('[].{deprecated: deprecated[].name, fixes: missing_fixes[].fixed_in}') }}"
+
 - name: Prove each listener that is open to others, the way a peer reaches it
   mailsec.postfix_tls.starttls_verify:
     targets:
@@ -78,13 +82,67 @@ instances:
       type: str
       sample: /etc/postfix
     version:
-      description: The release, in numbers; V(null) where the instance can't be read, like the three below.
+      description: The release, in numbers; V(null) where the instance can't be read, like other texts and numbers below.
       type: str
       sample: 3.10.13
     mail_version:
       description: The release as Postfix calls it; of a development release it holds a date.
       type: str
       sample: 3.10.13
+    patch_level:
+      description: The last number of the release.
+      type: int
+      sample: 13
+    missing_fixes:
+      description:
+        - Known crashes of the TLS code that a peer or a DNS answer can cause, and that this release has by its number. A distribution may
+          have mended them without another number.
+      type: list
+      elements: dict
+      contains:
+        problem:
+          description: What happens.
+          type: str
+          sample: a TLSA record of three bytes makes the SMTP client with DANE panic
+        fixed_in:
+          description: The release that mends it, of the same line where there is one.
+          type: str
+          sample: 3.10.11
+        reference:
+          description: The entry of Postfix's HISTORY.
+          type: str
+          sample: HISTORY 20260531
+      sample: [{"problem": "the TLSRPT client reads through a null pointer", "fixed_in": "3.10.12", "reference": "HISTORY 20260625"}]
+    compatibility_level:
+      description: The level of backwards-compatible defaults, as C(compatibility_level) has it.
+      type: str
+      sample: "3.6"
+    features:
+      description: What this build can do that others can't, by the parameters it knows.
+      type: dict
+      sample: {"chain_files": true, "dane": true, "raw_public_keys": true, "requiretls": false, "sni": true, "tls_config_file": true, "tlsrpt": true}
+    deprecated:
+      description: Obsolete parameters that are set, in C(main.cf) or for a service.
+      type: list
+      elements: dict
+      contains:
+        where:
+          description: V(main.cf), or the service as in V(submission/inet).
+          type: str
+          sample: main.cf
+        name:
+          description: The parameter.
+          type: str
+          sample: smtpd_use_tls
+        value:
+          description: What it is set to, as written.
+          type: str
+          sample: "yes"
+        replaced_by:
+          description: The parameter of today, or V(null) where it is to be left out.
+          type: str
+          sample: smtpd_tls_security_level
+      sample: [{"where": "main.cf", "name": "smtpd_use_tls", "value": "yes", "replaced_by": "smtpd_tls_security_level"}]
     myhostname:
       description: The name it greets with.
       type: str

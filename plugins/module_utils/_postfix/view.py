@@ -11,11 +11,14 @@ import os
 import re
 
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._error import PostfixTlsError
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix import fixes, knowledge, obsolete
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.instance import (
     SERVED_BY_CHAIN_FILES, Instance, Listener, Run, chain_files,
 )
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.main_cf import MainCf
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.master_cf import Service
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.words import words
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._transaction import files
 
 #: What decides how a listener does TLS. A release that does not know one has no value for it.
 HANDSHAKE = (
@@ -54,6 +57,16 @@ DIALOGUE = (
     "smtpd_tls_auth_only",
     "smtpd_tls_received_header",
 )
+_FEATURES = {
+    "chain_files": "smtpd_tls_chain_files",
+    "dane": "smtp_tls_dane_insecure_mx_policy",
+    "raw_public_keys": "smtp_tls_enable_rpk",
+    "requiretls": "requiretls_enable",
+    "sni": "tls_server_sni_maps",
+    "tls_config_file": "tls_config_file",
+    "tlsrpt": "smtp_tlsrpt_enable",
+}
+
 
 def instances(run: Run, directory: str) -> list:
     """This instance and those its C(multi_instance_directories) names, as RV(instances) of postfix_tls_info.
@@ -88,6 +101,11 @@ class _Described:
             "config_directory": self._host.directory,
             "version": re.match(r"\d*(?:\.\d+)*", release).group(),
             "mail_version": release,
+            "patch_level": (*self._host.release[2:], 0)[0],
+            "missing_fixes": fixes.missing(self._host.release),
+            "compatibility_level": self._host.effective("compatibility_level"),
+            "features": self._features(),
+            "deprecated": self._deprecated(),
             "myhostname": self._host.effective("myhostname"),
             "default_database_type": self._host.effective("default_database_type"),
             "table_types": self._host.table_types,
@@ -98,11 +116,26 @@ class _Described:
 
     def unread(self, error: PostfixTlsError) -> dict:
         """The same keys for an instance that can't be read."""
-        names = ("version", "mail_version", "myhostname", "default_database_type")
+        names = ("version", "mail_version", "patch_level", "compatibility_level", "myhostname", "default_database_type")
         return dict(
-            {"config_directory": self._host.directory}, **dict.fromkeys(names),
+            {"config_directory": self._host.directory}, **dict.fromkeys(names), missing_fixes=[], features={}, deprecated=[],
             table_types=[], tls_library={"compile": None, "run": None}, listeners=[], errors=[str(error)],
         )
+
+    def _features(self) -> dict:
+        """A parameter that a build has is one it acts on: what was left out at build time, it does not know."""
+        return {feature: name in self._host.known for feature, name in _FEATURES.items()}
+
+    def _deprecated(self) -> list:
+        """Obsolete parameters that are set, main.cf's first."""
+        path = os.path.join(self._host.directory, "main.cf")
+        main = MainCf((files.read(path).content or b"").decode("utf-8", "surrogateescape"))
+        there = [("main.cf", name, main.raw(name)) for name in main.names()]
+        there += [(service.key, name, value) for service in self._host.services for name, value in service.overrides.items()]
+        return [
+            {"where": where, "name": name, "value": value, "replaced_by": knowledge.known(name).replaced_by}
+            for where, name, value in there if obsolete.is_obsolete(name, self._host)
+        ]
 
     def _listeners(self) -> list:
         """A service that can't be described (its port has no number, say) is an error, and the others are listed."""

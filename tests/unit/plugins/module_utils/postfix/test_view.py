@@ -147,3 +147,24 @@ def test_further_instances_are_told_once_each_and_a_missing_one_by_what_is_wrong
 def test_where_the_instance_asked_for_cannot_be_read_there_is_nothing_to_tell() -> None:
     with pytest.raises(PostfixTlsError, match="/nonexistent/main.cf: Postfix can't read its own configuration"):
         view.instances(postconf({}), "/nonexistent")
+
+
+def test_obsolete_parameters_are_told_where_they_are_set_with_what_replaces_them(seen, tmp_path: Path) -> None:
+    (tmp_path / "main.cf").write_text("smtpd_use_tls = yes\n# smtp_use_tls = yes\nrelayhost =\nsmtpd_tls_eecdh_grade = ultra\n", encoding="utf-8")
+    told = seen("smtp inet n - y - - smtpd\n2587 inet n - y - - smtpd -o smtpd_enforce_tls=yes -o smtpd_tls_loglevel=1\n")
+    assert told["deprecated"] == [
+        {"where": "main.cf", "name": "smtpd_use_tls", "value": "yes", "replaced_by": "smtpd_tls_security_level"},
+        {"where": "main.cf", "name": "smtpd_tls_eecdh_grade", "value": "ultra", "replaced_by": None},
+        {"where": "2587/inet", "name": "smtpd_enforce_tls", "value": "yes", "replaced_by": "smtpd_tls_security_level"},
+    ]
+
+
+def test_what_a_build_can_do_is_told_by_the_parameters_it_knows(seen) -> None:
+    old, new = (seen("smtp inet n - y - - smtpd\n", mail_version=release)["features"] for release in ("3.7.11", "3.11.6"))
+    assert (old["chain_files"], old["tlsrpt"], old["requiretls"]) == (True, False, False)
+    assert (new["chain_files"], new["tlsrpt"], new["requiretls"]) == (True, True, True)
+
+
+def test_the_patch_level_is_held_against_the_fixes_it_lacks(seen) -> None:
+    told = seen("smtp inet n - y - - smtpd\n", mail_version="3.10.11")
+    assert told["patch_level"] == 11 and [row["fixed_in"] for row in told["missing_fixes"]] == ["3.10.12"]
