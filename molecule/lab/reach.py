@@ -59,6 +59,11 @@ class Host:
             raise AssertionError("%s: %s: %d\n%s%s" % (self.name, command, done.returncode, done.stdout, done.stderr))
         return done.stdout
 
+    def write(self, path: str, text: str, append: bool = False) -> None:
+        """Puts text into a file, as root; piped, because a command line is logged."""
+        words = [*self.ssh(), "sudo -n sh -c %s" % shlex.quote("cat %s %s" % (">>" if append else ">", shlex.quote(path)))]
+        subprocess.run(words, input=text, check=True, capture_output=True, text=True)
+
 
 def _hosts(path: Path) -> dict:
     """{name: variables} of an inventory file, group variables included."""

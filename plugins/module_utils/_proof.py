@@ -134,8 +134,9 @@ class Proof:
         return Target(host=listener.address, port=listener.port, protocol=listener.protocol, server_name=self.proposal.names[0])
 
     def _probe(self, listener: Listener) -> dict:
-        facts = probe(self._target(listener), Look(timeout=self.timeout, ca_file=self.ca_file, depth=self._depth(listener)))
-        facts["findings"] = judge(facts, self._expectation(listener))
+        expected = self._expectation(listener)
+        facts = probe(self._target(listener), Look(timeout=self.timeout, ca_file=self.ca_file, depth=expected.depth, **expected.questions()))
+        facts["findings"] = judge(facts, expected)
         return facts
 
     def _expectation(self, listener: Listener) -> Expectation:

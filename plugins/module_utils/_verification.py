@@ -117,18 +117,6 @@ def _expectation(params: dict, promised: dict) -> Expectation:
     })
 
 
-def _asked(params: dict, expected: Expectation) -> dict:
-    """Of Look: what a profile needs to have asked at once."""
-    if not params["profile"]:
-        return {}
-    sets = {"forbidden": expected.forbidden_suites(), "phase_out": expected.phased_out_suites(), "dhe": SETS["dhe"]}
-    return {
-        "sets": {name: codes for name, codes in sets.items() if codes},
-        "groups": expected.forbidden_groups(),
-        "hashes": expected.forbidden_hashes(),
-    }
-
-
 def _configuration(listener: Own) -> dict:
     """On what Postfix takes without a word and does not mean."""
     found = listener.complaints

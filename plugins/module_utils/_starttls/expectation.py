@@ -99,6 +99,17 @@ class Expectation:
         base = PROFILES.get(self.profile)
         return base.clauses.get(_ITEMS.get(check, check)) if base else None
 
+    def questions(self) -> dict:
+        """Of Look: what the profile needs to have asked at once."""
+        if not self.profile:
+            return {}
+        sets = {"forbidden": self.forbidden_suites(), "phase_out": self.phased_out_suites(), "dhe": suites.SETS["dhe"]}
+        return {
+            "sets": {name: codes for name, codes in sets.items() if codes},
+            "groups": self.forbidden_groups(),
+            "hashes": self.forbidden_hashes(),
+        }
+
     def forbidden_suites(self) -> frozenset:
         """Numbers of all known suites before TLS 1.3 that the profile does not have."""
         base = PROFILES.get(self.profile)

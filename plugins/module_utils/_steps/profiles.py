@@ -20,6 +20,8 @@ def take(draft: Draft) -> None:
         profile = PROFILES[name]
         rendered = rendering.rendered(profile, side, draft.host.version, draft.host.library)
         if side == "smtpd":
+            if "tls_eecdh_auto_curves" in rendered:
+                rendered["smtpd_tls_eecdh_grade"] = None  # with any grade but its default, Postfix does not look at the list
             rendered.update(_openssl(draft, rendering.openssl_configuration(profile)))
         own = [parameter for parameter, value in rendered.items() if parameter in draft.wanted and draft.wanted[parameter] != value]
         draft.wanted = {**rendered, **draft.wanted}
