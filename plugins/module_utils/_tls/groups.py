@@ -12,38 +12,40 @@ from typing import NamedTuple
 
 class Group(NamedTuple):
     """code: the two bytes on the wire, as one number. kind: hybrid (with ML-KEM), ecdhe, ffdhe. bits: of the curve's field or of the
-    prime; of a hybrid, its curve's.
+    prime; of a hybrid, its curve's. since: OpenSSL's release from which its list of groups takes the name; None where a list of ours
+    does not have it: RFC 8422 deprecates it, or only China's suites use it.
     """
 
     code: int
     name: str
     kind: str
     bits: int
+    since: tuple | None = None
 
 
 GROUPS = (
-    Group(0x11EC, "X25519MLKEM768", "hybrid", 255),
-    Group(0x001D, "X25519", "ecdhe", 255),
-    Group(0x0017, "prime256v1", "ecdhe", 256),
-    Group(0x0018, "secp384r1", "ecdhe", 384),
-    Group(0x001E, "X448", "ecdhe", 448),
-    Group(0x0019, "secp521r1", "ecdhe", 521),
-    Group(0x11EB, "SecP256r1MLKEM768", "hybrid", 256),
-    Group(0x11ED, "SecP384r1MLKEM1024", "hybrid", 384),
+    Group(0x11EC, "X25519MLKEM768", "hybrid", 255, (3, 5)),
+    Group(0x001D, "X25519", "ecdhe", 255, (1, 1, 1)),
+    Group(0x0017, "prime256v1", "ecdhe", 256, (1, 1, 1)),
+    Group(0x0018, "secp384r1", "ecdhe", 384, (1, 1, 1)),
+    Group(0x001E, "X448", "ecdhe", 448, (1, 1, 1)),
+    Group(0x0019, "secp521r1", "ecdhe", 521, (1, 1, 1)),
+    Group(0x11EB, "SecP256r1MLKEM768", "hybrid", 256, (3, 5)),
+    Group(0x11ED, "SecP384r1MLKEM1024", "hybrid", 384, (3, 5)),
     # brainpool: one code up to TLS 1.2, another for TLS 1.3
-    Group(0x001A, "brainpoolP256r1", "ecdhe", 256),
-    Group(0x001B, "brainpoolP384r1", "ecdhe", 384),
-    Group(0x001C, "brainpoolP512r1", "ecdhe", 512),
-    Group(0x001F, "brainpoolP256r1tls13", "ecdhe", 256),
-    Group(0x0020, "brainpoolP384r1tls13", "ecdhe", 384),
-    Group(0x0021, "brainpoolP512r1tls13", "ecdhe", 512),
+    Group(0x001A, "brainpoolP256r1", "ecdhe", 256, (1, 1, 1)),
+    Group(0x001B, "brainpoolP384r1", "ecdhe", 384, (1, 1, 1)),
+    Group(0x001C, "brainpoolP512r1", "ecdhe", 512, (1, 1, 1)),
+    Group(0x001F, "brainpoolP256r1tls13", "ecdhe", 256, (3, 2)),
+    Group(0x0020, "brainpoolP384r1tls13", "ecdhe", 384, (3, 2)),
+    Group(0x0021, "brainpoolP512r1tls13", "ecdhe", 512, (3, 2)),
     Group(0x0015, "secp224r1", "ecdhe", 224),
     # RFC 7919: a server answers a DHE suite with one of these primes, or with one of its own
-    Group(0x0100, "ffdhe2048", "ffdhe", 2048),
-    Group(0x0101, "ffdhe3072", "ffdhe", 3072),
-    Group(0x0102, "ffdhe4096", "ffdhe", 4096),
-    Group(0x0103, "ffdhe6144", "ffdhe", 6144),
-    Group(0x0104, "ffdhe8192", "ffdhe", 8192),
+    Group(0x0100, "ffdhe2048", "ffdhe", 2048, (3, 0)),
+    Group(0x0101, "ffdhe3072", "ffdhe", 3072, (3, 0)),
+    Group(0x0102, "ffdhe4096", "ffdhe", 4096, (3, 0)),
+    Group(0x0103, "ffdhe6144", "ffdhe", 6144, (3, 0)),
+    Group(0x0104, "ffdhe8192", "ffdhe", 8192, (3, 0)),
     # China's, for its own suites
     Group(0x0029, "curveSM2", "ecdhe", 256),
     Group(0x11EE, "curveSM2MLKEM768", "hybrid", 256),

@@ -30,7 +30,8 @@ class Profile(NamedTuple):
     by their names in C(_tls.groups), and Ed25519, Ed448. certificate_hashes: of the signatures in the chain, but that of the root.
     phase_out: of what is allowed, what the guideline wants gone; the field's name to a set like it, and C(rsa_bits) to the size below which.
     clauses: the field's name to what the guideline says.
-    exclude: words for smtpd_tls_exclude_ciphers that leave suites without phase_out of Postfix's grades medium and high; () when not known.
+    grade: Postfix's grade of ciphers to begin with. exclude: words for smtpd_tls_exclude_ciphers that leave nothing of it but suites without
+    phase_out; () where no version with a cipher list is left.
     """
 
     name: str
@@ -49,7 +50,8 @@ class Profile(NamedTuple):
     extended_master_secret: bool | None
     phase_out: dict
     clauses: dict
-    exclude: tuple = ()
+    grade: str
+    exclude: tuple
 
 
 def _suites(names: str) -> frozenset:
@@ -90,6 +92,10 @@ _BSI = _where(
 #: All but what is weak: RFC 9325 forbids little, and says of the rest what it would rather not see.
 _RFC9325 = frozenset(BY_CODE) - SETS["weak"]
 
+#: Words to exclude. DHE is in none of the lists: whoever has AES-GCM with it has it with ECDHE too, and before Postfix 3.8 no parameter
+#: says which primes are used.
+_ECDHE_ALONE = ("aNULL", "kRSA", "kDHE", "SHA1")
+
 PROFILES = {profile.name: profile for profile in (
     # For port 25, where a refusal means that the message goes in plaintext: all that is better than that. Anonymous suites encrypt as
     # well as others, and who sends without DANE or MTA-STS does not look at the certificate (RFC 7672 section 8.2). What is broken stays
@@ -117,6 +123,8 @@ PROFILES = {profile.name: profile for profile in (
             "suites": "RFC 7672 section 8.2: anonymous suites are no loss to opportunistic TLS; broken ciphers are not encryption",
             "rsa_bits": "clients at OpenSSL's security level 2 break off at smaller keys",
         },
+        grade="medium",
+        exclude=("3DES", "RC4", "IDEA"),
     ),
     Profile(
         name="intermediate",
@@ -136,6 +144,8 @@ PROFILES = {profile.name: profile for profile in (
         phase_out={},
         clauses={item: "Mozilla Server Side TLS 6.0, intermediate" for item in (
             "floor", "accepts", "suites", "groups", "rsa_bits", "curves", "certificate_hashes")},
+        grade="high",
+        exclude=(*_ECDHE_ALONE, "SHA256", "SHA384", "ARIA", "CAMELLIA", "AESCCM"),
     ),
     Profile(
         name="modern",
@@ -155,6 +165,8 @@ PROFILES = {profile.name: profile for profile in (
         phase_out={},
         clauses={item: "Mozilla Server Side TLS 6.0, modern" for item in (
             "floor", "accepts", "suites", "groups", "rsa_bits", "curves", "certificate_hashes")},
+        grade="high",
+        exclude=(),
     ),
     # A DH prime must be one of RFC 7919 besides, of 3072 bits or more: groups has these.
     Profile(
@@ -192,7 +204,8 @@ PROFILES = {profile.name: profile for profile in (
             "server_order": "NCSC-NL TLS 2025-05: what is to be phased out ranks below what is not",
             "extended_master_secret": "NCSC-NL TLS 2025-05: extended master secret is required",
         },
-        exclude=("aNULL", "kRSA", "kDHE", "SHA1", "SHA256", "SHA384", "ARIA", "CAMELLIA", "AESCCM8"),
+        grade="high",
+        exclude=(*_ECDHE_ALONE, "SHA256", "SHA384", "ARIA", "CAMELLIA", "AESCCM8"),
     ),
     Profile(
         name="bsi_tr02102",
@@ -220,6 +233,8 @@ PROFILES = {profile.name: profile for profile in (
             "curves": "BSI TR-02102-2, key lengths: at least 250 bits, on the recommended curves",
             "certificate_hashes": "BSI TR-02102-2, recommended signatures: SHA-256, SHA-384, SHA-512",
         },
+        grade="high",
+        exclude=(*_ECDHE_ALONE, "CHACHA20", "ARIA", "CAMELLIA", "AESCCM8"),
     ),
     # Its SHOULD NOTs are phase_out here, but 3DES and anonymous suites, which are in no one's list.
     Profile(
@@ -250,5 +265,7 @@ PROFILES = {profile.name: profile for profile in (
             "server_order": "RFC 9325: recommended suites MUST be preferred, even when not proposed first",
             "extended_master_secret": "RFC 9325: extended master secret MUST be supported",
         },
+        grade="high",
+        exclude=("aNULL", "kRSA", "kDHE"),
     ),
 )}

@@ -66,6 +66,13 @@ def test_openssl_sends_the_code_for_the_name() -> None:
     assert known == {name: [named(name).code] for name in known}
 
 
+def test_openssl_takes_a_name_since_the_release_that_we_say() -> None:
+    told = subprocess.run(["openssl", "version"], capture_output=True, text=True, check=True).stdout
+    library = tuple(int(number) for number in re.findall(r"\d+", told)[:3])
+    taken = {group.name for group in GROUPS if group.since and sent(group.name)}
+    assert taken == {group.name for group in GROUPS if group.since and group.since <= library}
+
+
 @pytest.mark.parametrize("curve", sorted(set(BITS) & {group.name for group in GROUPS}))
 def test_a_curve_has_the_size_openssl_says(curve: str) -> None:
     assert named(curve).bits == BITS[curve] and named(curve).kind == "ecdhe"
