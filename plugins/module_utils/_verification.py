@@ -14,7 +14,6 @@ from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.expe
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.probe import probe_all
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.report import explain, failed
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._tls.profiles import PROFILES
-from ansible_collections.mailsec.postfix_tls.plugins.module_utils._tls.suites import SETS
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._tls.versions import NAMES
 
 if TYPE_CHECKING:
@@ -65,7 +64,7 @@ def result(params: dict, own: Optional[Callable[[str], list]] = None, log: Optio
         made = [applying(target.protocol, expectation) for target, expectation in zip(targets, expected)]
         if not any(made):
             raise PostfixTlsError("checks", ", ".join(params["checks"] or ()), "none of them applies to any target", "Leave checks out to make all that apply.")
-        look = options.look(params, smuggling_recipient=params["smuggling_recipient"], **_asked(params, expected[0]))
+        look = options.look(params, smuggling_recipient=params["smuggling_recipient"], **expected[0].questions())
         concurrency = options.concurrency(params)
 
         def look_at(some: list) -> list:
