@@ -118,7 +118,7 @@ instances:
       type: str
       sample: "3.6"
     features:
-      description: What this build can do that others can't, by the parameters it knows.
+      description: What this build can do that others can't.
       type: dict
       sample: {"chain_files": true, "dane": true, "raw_public_keys": true, "requiretls": false, "sni": true, "tls_config_file": true, "tlsrpt": true}
     deprecated:

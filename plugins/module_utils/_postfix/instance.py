@@ -137,6 +137,15 @@ class Instance:
         """The release of OpenSSL it runs with, as (3, 0, 15); () where it was built without TLS or does not tell."""
         return tuple(int(part) for part in re.findall(r"\d+", "".join(self.lines("-T", "run-version")[:1]))[:3])
 
+    @cached_property
+    def reports(self) -> bool:
+        """Whether its SMTP client was built with TLSRPT: one without has the parameters, and says when asked that it can't."""
+        try:
+            with open(os.path.join(self.values.get("daemon_directory", ""), "smtp"), "rb") as file:
+                return "smtp_tlsrpt_enable" in self.known and b"TLSRPT is not compiled in" not in file.read()
+        except OSError:
+            return False
+
     def lines(self, *options: str) -> list:
         """What C(postconf) prints; nothing where this release does not know the option."""
         _status, out, _err = self._run(["postconf", "-c", self.directory, *options])

@@ -105,27 +105,29 @@ tls_dane_digest_agility                          off|maybe|on             2.11  
 tls_dane_trust_anchor_digest_enable              boolean                  2.11                            3.3  3.2  -                       reload
 
 # Protocol versions, ciphers, groups
-{smtpd,smtp,lmtp,tlsproxy}_tls_protocols                  protocols               {2.6,2.6,2.6,2.8}              -    -    -                                   reload
-{smtpd,smtp,lmtp,tlsproxy}_tls_mandatory_protocols        protocols               {2.3,2.3,2.3,2.8}              -    -    -                                   reload
-{smtpd,smtp,lmtp,tlsproxy}_tls_ciphers                    grade                   {2.6,2.6,2.6,2.8}              -    -    -                                   reload
-{smtpd,smtp,lmtp,tlsproxy}_tls_mandatory_ciphers          grade                   {2.3,2.3,2.3,2.8}              -    -    -                                   reload
-{smtpd,smtp,lmtp,tlsproxy}_tls_exclude_ciphers            exclusions              {2.3,2.3,2.3,2.8}              -    -    -                                   reload
-{smtpd,smtp,lmtp,tlsproxy}_tls_mandatory_exclude_ciphers  exclusions              {2.3,2.3,2.3,2.8}              -    -    -                                   reload
-{smtpd,smtp}_tls_cipherlist                               text                    2.2                            2.2  -    {smtpd,smtp}_tls_mandatory_ciphers  reload
-tls_{high,medium,null}_cipherlist                         text                    2.3                            -    -    -                                   reload
-tls_{low,export}_cipherlist                               text                    2.3                            -    3.8  -                                   reload
-tls_preempt_cipherlist                                    boolean                 2.8                            -    -    -                                   reload
-tls_eecdh_auto_curves                                     groups                  3.2                            -    -    -                                   reload
-tls_ffdhe_auto_groups                                     groups                  3.8                            -    -    -                                   reload
-tls_eecdh_{strong,ultra}_curve                            text                    2.6                            -    3.6  -                                   reload
-smtpd_tls_eecdh_grade                                     none|auto|strong|ultra  2.6                            -    3.9  -                                   reload
-tlsproxy_tls_eecdh_grade                                  none|auto|strong|ultra  2.8                            -    3.6  -                                   reload
-{smtpd,tlsproxy}_tls_dh1024_param_file                    file|auto               {2.2,2.8}                      -    3.9  -                                   reload
-{smtpd,tlsproxy}_tls_dh512_param_file                     file                    {2.2,2.8}                      -    3.6  -                                   reload
-tls_ssl_options                                           words                   2.11                           -    -    -                                   reload
-tls_disable_workarounds                                   words                   2.8                            -    -    -                                   reload
-tls_config_file                                           file|default|none       3.9,3.8.1,3.7.6,3.6.10,3.5.20  -    -    -                                   reload
-tls_config_name                                           text                    3.9,3.8.1,3.7.6,3.6.10,3.5.20  -    -    -                                   reload
+{smtpd,smtp,lmtp,tlsproxy}_tls_protocols                  protocols               {2.6,2.6,2.6,2.8}  -    -    -                                   reload
+{smtpd,smtp,lmtp,tlsproxy}_tls_mandatory_protocols        protocols               {2.3,2.3,2.3,2.8}  -    -    -                                   reload
+{smtpd,smtp,lmtp,tlsproxy}_tls_ciphers                    grade                   {2.6,2.6,2.6,2.8}  -    -    -                                   reload
+{smtpd,smtp,lmtp,tlsproxy}_tls_mandatory_ciphers          grade                   {2.3,2.3,2.3,2.8}  -    -    -                                   reload
+{smtpd,smtp,lmtp,tlsproxy}_tls_exclude_ciphers            exclusions              {2.3,2.3,2.3,2.8}  -    -    -                                   reload
+{smtpd,smtp,lmtp,tlsproxy}_tls_mandatory_exclude_ciphers  exclusions              {2.3,2.3,2.3,2.8}  -    -    -                                   reload
+{smtpd,smtp}_tls_cipherlist                               text                    2.2                2.2  -    {smtpd,smtp}_tls_mandatory_ciphers  reload
+tls_{high,medium,null}_cipherlist                         text                    2.3                -    -    -                                   reload
+tls_{low,export}_cipherlist                               text                    2.3                -    3.8  -                                   reload
+tls_preempt_cipherlist                                    boolean                 2.8                -    -    -                                   reload
+tls_eecdh_auto_curves                                     groups                  3.2                -    -    -                                   reload
+tls_ffdhe_auto_groups                                     groups                  3.8                -    -    -                                   reload
+tls_eecdh_{strong,ultra}_curve                            text                    2.6                -    3.6  -                                   reload
+smtpd_tls_eecdh_grade                                     none|auto|strong|ultra  2.6                -    3.9  -                                   reload
+tlsproxy_tls_eecdh_grade                                  none|auto|strong|ultra  2.8                -    3.6  -                                   reload
+{smtpd,tlsproxy}_tls_dh1024_param_file                    file|auto               {2.2,2.8}          -    3.9  -                                   reload
+{smtpd,tlsproxy}_tls_dh512_param_file                     file                    {2.2,2.8}          -    3.6  -                                   reload
+
+# OpenSSL's own settings
+tls_ssl_options          words              2.11                           -  -  -  reload
+tls_disable_workarounds  words              2.8                            -  -  -  reload
+tls_config_file          file|default|none  3.9,3.8.1,3.7.6,3.6.10,3.5.20  -  -  -  reload
+tls_config_name          text               3.9,3.8.1,3.7.6,3.6.10,3.5.20  -  -  -  reload
 
 # Sessions and connections
 {smtpd,smtp,lmtp}_tls_session_cache_database  table    {2.2,2.2,2.3}                  -     -  -  reload

@@ -55,6 +55,8 @@ def written(name: str, value: object, host: Instance, to_come: Iterable = ()) ->
         raise PostfixTlsError(name, repr(text), "a value is one line of printable text", "Remove the line break or control character.")
     kind = kind_of(name)
     meant = host.expanded(text)
+    if name == "smtp_tlsrpt_enable" and meant.lower() == "yes" and not host.reports:
+        raise Unsupported(name, text, "this host's Postfix was built without TLSRPT", "Leave it out for this host, or install a build that has it.")
     complaint = judged(kind, meant, host, to_come)
     if complaint:
         remedy = "Write %s: %s." % (name, complaint.instead) if complaint.instead else complaint.remedy
@@ -74,6 +76,10 @@ def judged(kind: str, text: str, host: Instance, to_come: Iterable = ()) -> Comp
     if judge is None or (not text and kind not in ("integer", "time", "size")):
         return None
     return judge(text, host, frozenset(to_come))
+
+
+def is_judged(kind: str) -> bool:
+    return kind in _CHOICES or "|" in kind or kind in _JUDGES
 
 
 def same(name: str, one: str, other: str) -> bool:

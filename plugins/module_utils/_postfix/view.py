@@ -57,6 +57,7 @@ DIALOGUE = (
     "smtpd_tls_auth_only",
     "smtpd_tls_received_header",
 )
+#: {feature: the parameter that a release with it knows}
 _FEATURES = {
     "chain_files": "smtpd_tls_chain_files",
     "dane": "smtp_tls_dane_insecure_mx_policy",
@@ -64,7 +65,6 @@ _FEATURES = {
     "requiretls": "requiretls_enable",
     "sni": "tls_server_sni_maps",
     "tls_config_file": "tls_config_file",
-    "tlsrpt": "smtp_tlsrpt_enable",
 }
 
 
@@ -123,8 +123,7 @@ class _Described:
         )
 
     def _features(self) -> dict:
-        """A parameter that a build has is one it acts on: what was left out at build time, it does not know."""
-        return {feature: name in self._host.known for feature, name in _FEATURES.items()}
+        return dict({feature: name in self._host.known for feature, name in _FEATURES.items()}, tlsrpt=self._host.reports)
 
     def _deprecated(self) -> list:
         """Obsolete parameters that are set, main.cf's first."""

@@ -93,6 +93,7 @@ def test_sameness_is_by_meaning(name: str, one: str, other: str, same: bool) -> 
     ("smtp_tlsrpt_enable", True, "3.7.11", "Postfix 3.7 on this host has no such parameter; it came with 3.10. Leave it out for this host, or"),
     ("tls_legacy_public_key_fingerprints", True, "3.11.0", "has no such parameter any more; 3.10 had it last"),
     ("tls_config_file", "none", "3.5.19", "Postfix 3.5 on this host has no such parameter; it came with 3.9"),
+    ("smtp_tlsrpt_enable", True, "3.10.13", "this host's Postfix was built without TLSRPT"),
     ("smtp_tls_policy_maps", "ldap:/x", "3.10.13", "has no tables of type ldap; it has cidr, hash, inline, lmdb"),
     ("tls_eecdh_auto_curves", "curveXYZ", "3.10.13", None),
 ])

@@ -159,10 +159,14 @@ def test_obsolete_parameters_are_told_where_they_are_set_with_what_replaces_them
     ]
 
 
-def test_what_a_build_can_do_is_told_by_the_parameters_it_knows(seen) -> None:
-    old, new = (seen("smtp inet n - y - - smtpd\n", mail_version=release)["features"] for release in ("3.7.11", "3.11.6"))
+@pytest.mark.parametrize("binary, reports", [(b"...smtp...", True), (b"TLSRPT is selected, but TLSRPT is not compiled in", False), (None, False)])
+def test_what_a_build_can_do_is_told_by_its_parameters_and_tlsrpt_by_its_client(seen, tmp_path: Path, binary: bytes | None, reports: bool) -> None:
+    if binary:
+        (tmp_path / "smtp").write_bytes(binary)
+    told = [seen("smtp inet n - y - - smtpd\n", mail_version=release, daemon_directory=str(tmp_path)) for release in ("3.7.11", "3.11.6")]
+    old, new = (instance["features"] for instance in told)
     assert (old["chain_files"], old["tlsrpt"], old["requiretls"]) == (True, False, False)
-    assert (new["chain_files"], new["tlsrpt"], new["requiretls"]) == (True, True, True)
+    assert (new["chain_files"], new["tlsrpt"], new["requiretls"]) == (True, reports, True)
 
 
 def test_the_patch_level_is_held_against_the_fixes_it_lacks(seen) -> None:
