@@ -30,6 +30,7 @@ GROUPS = {
     "faults": {"f-bullseye": "bullseye", "f-bookworm": "bookworm", "f-trixie": "trixie", "f-forky": "forky"},
     "crosscheck": {"x-stock-bullseye": "bullseye", "x-stock-trixie": "trixie", "x-hard-bookworm": "bookworm", "x-hard-trixie": "trixie"},
     "upgrade": {"u-bullseye": "bullseye", "u-bookworm": "bookworm", "u-trixie": "trixie", "u-forky": "forky"},
+    "profiles": {"p-bullseye": "bullseye", "p-bookworm": "bookworm", "p-trixie": "trixie", "p-forky": "forky"},
 }
 RELEASE_OF = {name: release for members in GROUPS.values() for name, release in members.items()}
 

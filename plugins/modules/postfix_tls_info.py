@@ -56,7 +56,9 @@ EXAMPLES = r"""
 
 - name: Show which obsolete parameters are set, and which known crashes the release has
   ansible.builtin.debug:
-    msg: "{{ postfix.instances | mailsec.postfix_tls.query('[].{deprecated: deprecated[].name, fixes: missing_fixes[].fixed_in}') }}"
+    msg: "{{ postfix.instances | mailsec.postfix_tls.query(wanted) }}"
+  vars:
+    wanted: "[].{obsolete: deprecated[].name, mended_in: missing_fixes[].fixed_in}"
 
 - name: Prove each listener that is open to others, the way a peer reaches it
   mailsec.postfix_tls.starttls_verify:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._error import PostfixTlsError
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix import values
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._steps.draft import Draft
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._tls import rendering
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._tls.profiles import PROFILES
@@ -17,16 +18,35 @@ def take(draft: Draft) -> None:
     for side, name in draft.intent.profiles.items():
         if name not in PROFILES:
             raise PostfixTlsError("%s profile" % side, name, "there is no such profile", "Use one of %s." % ", ".join(PROFILES))
-        profile = PROFILES[name]
-        rendered = rendering.rendered(profile, side, draft.host.version, draft.host.library)
+        rendered = _rendered(draft, side, name)
+        left = {parameter: None for parameter in _of_another(draft, side, name) if parameter not in rendered}
         if side == "smtpd":
-            if "tls_eecdh_auto_curves" in rendered:
-                rendered["smtpd_tls_eecdh_grade"] = None  # with any grade but its default, Postfix does not look at the list
-            rendered.update(_openssl(draft, rendering.openssl_configuration(profile)))
-        own = [parameter for parameter, value in rendered.items() if parameter in draft.wanted and draft.wanted[parameter] != value]
-        draft.wanted = {**rendered, **draft.wanted}
-        if side == "smtpd" and not own:
-            draft.proposal.profile, draft.proposal.decides = name, frozenset(rendered)
+            rendered.update(_openssl(draft, rendering.openssl_configuration(PROFILES[name])))
+            if not any(parameter in draft.wanted and draft.wanted[parameter] != value for parameter, value in rendered.items()):
+                draft.proposal.profile, draft.proposal.decides = name, frozenset(rendered)
+        draft.wanted = {**left, **rendered, **draft.wanted}
+
+
+def _rendered(draft: Draft, side: str, name: str) -> dict:
+    rendered = rendering.rendered(PROFILES[name], side, draft.host.version, draft.host.library)
+    if "tls_eecdh_auto_curves" in rendered:
+        rendered["smtpd_tls_eecdh_grade"] = None  # with any grade but its default, Postfix does not look at the list
+    return rendered
+
+
+def _of_another(draft: Draft, side: str, name: str) -> set:
+    """The parameters of other profiles that main.cf has whole: what one of them wrote goes with it."""
+    found: set = set()
+    for other in PROFILES:
+        rendered = _rendered(draft, side, other) if other != name else {}
+        if rendered and all(_stands(draft, parameter, value) for parameter, value in rendered.items()):
+            found.update(rendered)
+    return found
+
+
+def _stands(draft: Draft, parameter: str, value: str | None) -> bool:
+    raw = draft.main.raw(parameter)
+    return raw == value if value is None or raw is None else values.same(parameter, raw, value)
 
 
 def _openssl(draft: Draft, text: str) -> dict:

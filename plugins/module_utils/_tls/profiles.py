@@ -92,8 +92,8 @@ _BSI = _where(
 #: All but what is weak: RFC 9325 forbids little, and says of the rest what it would rather not see.
 _RFC9325 = frozenset(BY_CODE) - SETS["weak"]
 
-#: Words to exclude. DHE is in none of the lists: whoever has AES-GCM with it has it with ECDHE too, and before Postfix 3.8 no parameter
-#: says which primes are used.
+#: Words to exclude. With DHE, too: whoever has AES-GCM with it has it with ECDHE as well, and before Postfix 3.8 no parameter says
+#: which primes are used.
 _ECDHE_ALONE = ("aNULL", "kRSA", "kDHE", "SHA1")
 
 PROFILES = {profile.name: profile for profile in (

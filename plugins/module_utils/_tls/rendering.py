@@ -55,7 +55,8 @@ def rendered(profile: Profile, side: str, version: tuple, library: tuple) -> dic
 def openssl_configuration(profile: Profile) -> str:
     """The text of a file for C(tls_config_file), read under C(CONFIGURATION_NAME); empty where Postfix can say all of the profile itself.
 
-    It holds for receiving and sending, and takes the place of the system's own file. Every OpenSSL from 1.1.1 on takes it.
+    It holds for receiving and sending, and takes the place of the system's own file. Every OpenSSL from 1.1.1 on takes it. What it costs
+    in sending: a server of TLS 1.2 that signs with SHA-1 and nothing else refuses such a client. Older versions have no list to keep to.
     """
     commands = {"SignatureAlgorithms": _signatures(profile), "Ciphersuites": _tls13(profile)}
     lines = ["%s = %s" % (command, ":".join(names)) for command, names in commands.items() if names]

@@ -58,7 +58,8 @@ SIGNATURES = (
 )
 BY_CODE = {signature.code: signature for signature in SIGNATURES}
 BY_NAME = {signature.name: signature for signature in SIGNATURES}
-#: Names that every OpenSSL from 1.1.1 on takes in SignatureAlgorithms. One that it does not know, and it reads nothing of the list.
+#: Names that every OpenSSL from 1.1.1 on takes in SignatureAlgorithms. With one that it does not know, the whole list is as if it were
+#: not there, and neither OpenSSL nor Postfix says so.
 IN_EVERY_OPENSSL = tuple(
     signature.name for signature in SIGNATURES
     if signature.key in ("ECDSA", "EdDSA", "RSA") and signature.hash in ("SHA256", "SHA384", "SHA512", "intrinsic") and "brainpool" not in signature.name

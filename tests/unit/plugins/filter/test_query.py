@@ -67,7 +67,7 @@ ANSWERS = {
     postfix_tls_info: [[
         {"port": 25, "level": "may", "versions": ">=TLSv1.2"},
         {"port": 587, "level": "encrypt", "versions": ">=TLSv1.2"},
-    ]],
+    ], [{"obsolete": [], "mended_in": []}]],
 }
 
 

@@ -499,3 +499,14 @@ def test_what_only_openssl_can_say_is_a_file_of_ours_that_comes_and_goes_with_th
     assert [change.path for change in leaving.plan.changes] == [str(etc / "main.cf"), str(path)], "main.cf lets go of it first"
     carry_out(leaving)
     assert MainCf(main_cf(etc)).raw("tls_config_file") is None and not path.exists()
+
+
+def test_what_one_profile_wrote_goes_when_another_takes_its_place_and_a_postmaster_s_own_line_stays(etc: Path) -> None:
+    on = {"parameters": {"smtpd_tls_security_level": "may"}}
+    carry_out(ask(etc, LEAF, profiles={"smtpd": "ncsc_2025"}, **on))
+    assert {"tls_eecdh_auto_curves", "tls_preempt_cipherlist"} <= set(MainCf(main_cf(etc)).names())
+    carry_out(ask(etc, LEAF, profiles={"smtpd": "interop"}, **on))
+    assert not {"tls_eecdh_auto_curves", "tls_preempt_cipherlist"} & set(MainCf(main_cf(etc)).names())
+    (etc / "main.cf").write_text(MAIN + "tls_preempt_cipherlist = yes\n", encoding="utf-8")
+    carry_out(ask(etc, LEAF, profiles={"smtpd": "interop"}, **on))
+    assert MainCf(main_cf(etc)).raw("tls_preempt_cipherlist") == "yes"
