@@ -51,18 +51,19 @@ class Host:
         options = ["-i", self.vars["ansible_ssh_private_key_file"], *shlex.split(self.vars["ansible_ssh_common_args"])]
         return ["ssh", *options, "%s@%s" % (self.vars["ansible_user"], self.address)]
 
-    def run(self, command: str, check: bool = True) -> str:
-        """A shell command as root; its standard output. Raises AssertionError with both outputs where it fails."""
+    def run(self, command: str, check: bool = True, stdin: str = "") -> str:
+        """A shell command as root; its standard output. stdin keeps text out of the command line, which is logged. Raises AssertionError
+        with both outputs where it fails.
+        """
         words = [*self.ssh(), "sudo -n sh -c %s" % shlex.quote(command)]
-        done = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", check=False)
+        done = subprocess.run(words, input=stdin, capture_output=True, text=True, errors="replace", check=False)
         if check and done.returncode:
             raise AssertionError("%s: %s: %d\n%s%s" % (self.name, command, done.returncode, done.stdout, done.stderr))
         return done.stdout
 
     def write(self, path: str, text: str, append: bool = False) -> None:
-        """Puts text into a file, as root; piped, because a command line is logged."""
-        words = [*self.ssh(), "sudo -n sh -c %s" % shlex.quote("cat %s %s" % (">>" if append else ">", shlex.quote(path)))]
-        subprocess.run(words, input=text, check=True, capture_output=True, text=True)
+        """Puts text into a file, as root."""
+        self.run("cat %s %s" % (">>" if append else ">", shlex.quote(path)), stdin=text)
 
 
 def _hosts(path: Path) -> dict:

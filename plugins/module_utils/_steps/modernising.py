@@ -65,17 +65,20 @@ def _master_cf(draft: Draft) -> None:
         for today, value in obsolete.modern(old, draft.host).values.items():
             if today not in draft.wanted or today in service.overrides:
                 continue
-            names = [name for name in old if obsolete.LEVEL_OF[obsolete.SWITCHES[name]] == today]
+            names = [name for name in old if obsolete.replaces(today, name)]
+            mine = draft.services.get(service.key, {})
+            if today in mine:
+                mine.update(dict.fromkeys(names))
+                _note(draft, "master.cf: %s: %s" % (service.key, ", ".join(names)), old[names[0]], {today: mine[today]})
+                continue
             if draft.host.effective(today):
                 draft.note(
                     "obsolete", "master.cf: -o %s of %s counts for nothing beside %s" % (", ".join(names), service.key, today), "no obsolete parameter",
                     "say what is meant by smtpd_tls_services: {%s: {%s: %s}}" % (service.key, today, value), _REFERENCE,
                 )
                 continue
-            mine = draft.services.setdefault(service.key, {})
-            mine.setdefault(today, value)
-            mine.update(dict.fromkeys(names))
-            _note(draft, "master.cf: %s: %s" % (service.key, ", ".join(names)), old[names[0]], {today: mine[today]})
+            draft.services.setdefault(service.key, mine).update({today: value, **dict.fromkeys(names)})
+            _note(draft, "master.cf: %s: %s" % (service.key, ", ".join(names)), old[names[0]], {today: value})
 
 
 def _note(draft: Draft, what: str, value: object, instead: dict) -> None:
