@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix import parameters, protocol_list
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix import protocol_list, values
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.knowledge import PARAMETERS
 from reach import Host
 
@@ -25,9 +25,9 @@ SILENT = {
 TELLING = {"boolean": "yes|no", "integer": "[0-9]+", "time": "[0-9]+[smhdw]"}
 LOOKS = {
     **TELLING,
-    "receiving-level": "|".join(parameters.LEVELS["receiving level"]),
-    "sending-level": "|".join(parameters.LEVELS["sending level"]),
-    "grade": "|".join(parameters.GRADES),
+    "receiving-level": "|".join(values.LEVELS["receiving-level"]),
+    "sending-level": "|".join(values.LEVELS["sending-level"]),
+    "grade": "|".join(values.GRADES),
     "file": "/.*", "files": "/.*", "directory": "/.*", "table": r"\w+:.*", "tables": r"\w+:.*",
 }
 
