@@ -17,7 +17,7 @@ description:
     Postfix is restarted or reloaded, and every listener is probed. When any of it fails, the old files are put back, made
     live and proven again, and the module fails with the cause.
   - An unchanged host is not restarted, and is proven all the same. A run that was killed leaves the kept state behind, and
-    the next run completes the change or restores it.
+    the next run starts from it. What the killed run wrote is undone, and what is asked for now is done.
   - Nothing that the module was not asked for is touched. Comments, order and other parameters in C(main.cf) stay byte for byte.
 extends_documentation_fragment:
   - mailsec.postfix_tls.attributes
@@ -41,6 +41,7 @@ options:
       - V(present) carries out the options below.
       - V(restored) returns to the state before the last committed change. It is a transaction like any other, and there is
         one generation; a second V(restored) in a row changes nothing.
+      - After a run that was killed midway, V(restored) undoes what that one wrote, and the generation before stays.
     type: str
     choices: [present, restored]
     default: present
@@ -363,7 +364,7 @@ from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.servi
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._proof import Proof
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._steps.draft import Intent, Proposal
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._tls.profiles import PROFILES
-from ansible_collections.mailsec.postfix_tls.plugins.module_utils._transaction.apply import Transaction, changes_back
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._transaction.apply import Transaction
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._transaction.kept import Kept
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._transaction.plan import Plan
 
@@ -429,6 +430,16 @@ ARGUMENT_SPEC = {
     },
 }
 
+#: What check mode can't show: files are read as they are, and a real run reads them as they were.
+_INTERRUPTED = {
+    "check": "interrupted",
+    "verdict": "note",
+    "observed": "an earlier run was killed midway; a run first puts back what that one wrote, and this diff is against the files as they are now",
+    "expected": "a run that ends by itself",
+    "fix": "run without check mode; state=restored (the playbook rollback) only puts back",
+    "reference": "",
+}
+
 
 class PostfixTls:
     """One run of the module: what it was asked for, and the instance it works on."""
@@ -455,13 +466,14 @@ class PostfixTls:
         host = self.read()
         if self.module.check_mode:
             return self._predicted(host)
-        with self.kept.locked():
+        with self.kept.locked() as taken_back:
+            host = self.read()  # another run, or a killed one that is mended now, may have left it otherwise
             proposal = self._propose(host)
             proof = Proof(self.read, self.run, proposal, self.verify["ca_file"], self.verify["timeout"], self.module._diff)
             outcome = self._transaction(proof).carry_out(proposal.plan)
         if self.params["state"] == "restored":
             proposal.receiving = _receives_encrypted(self.read())
-        told = self._told(host, proposal)
+        told = self._told(host, proposal, taken_back)
         if outcome.changed:
             told["diff"] = told["diff"] + proof.difference(outcome.before, outcome.results)
         return dict(
@@ -477,6 +489,8 @@ class PostfixTls:
     def _predicted(self, host: Instance) -> dict:
         proposal = self._propose(host)
         resumed = self.kept.pending.exists()
+        if resumed:
+            proposal.plan.findings.append(_INTERRUPTED)
         changed = bool(proposal.plan.changes) or resumed
         return dict(
             self._told(host, proposal),
@@ -486,10 +500,11 @@ class PostfixTls:
             resumed=resumed,
         )
 
-    def _told(self, host: Instance, proposal: Proposal) -> dict:
+    def _told(self, host: Instance, proposal: Proposal, taken_back: t.Sequence = ()) -> dict:
+        whole = Plan([*taken_back, *proposal.plan.changes])
         return {
-            "plan": proposal.plan.summary(),
-            "diff": proposal.plan.diff(),
+            "plan": whole.summary(),
+            "diff": whole.diff(),
             "findings": proposal.plan.findings,
             "receiving": proposal.receiving,
             "profile": proposal.profile,
@@ -521,10 +536,16 @@ class PostfixTls:
         return proposal
 
     def _restoration(self, host: Instance) -> Proposal:
-        """The state before the last committed change; nothing where there is none, or it has been restored already."""
-        previous, asked = self.kept.previous, self.params["transaction"]
-        usable = previous.exists() and previous.kind == "change" and asked in (None, "", previous.id)
-        plan = Plan(changes=changes_back(previous) if usable else [])
+        """The state before the last change: of one that was killed, else of the last committed one, unless it has been restored already.
+
+        Whoever names a change means a committed one.
+        """
+        pending, previous, asked = self.kept.pending, self.kept.previous, self.params["transaction"]
+        plan = Plan()
+        if pending.exists() and not asked:
+            plan.changes = pending.differing()
+        elif previous.exists() and previous.kind == "change" and asked in (None, "", previous.id):
+            plan.changes = previous.differing()
         return Proposal(plan, names=[host.effective("myhostname")], receiving=_receives_encrypted(host))
 
     def _transaction(self, proof: Proof) -> Transaction:

@@ -11,6 +11,14 @@ from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.insta
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.log import DEFAULT_DIRECTORY, MailLog
 
 
+#: A shell that goes on when whoever ran it is killed: it takes in itself what its commands say, for their output would end them
+#: once nobody reads it, and between stop and start Postfix would be left down.
+_OUTLIVING = 'told=$({ %s; } 2>&1); status=$?; printf "%%s\\n" "$told" >&2; exit $status'
+
+#: A Postfix that does not run can't be stopped, and is started all the same.
+_STOP_AND_START = 'postfix -c "$0" stop 2>/dev/null; postfix -c "$0" start'
+
+
 class Service:
     """The service manager is found, not configured: systemd where it runs, else the init script, else postfix(1)."""
 
@@ -31,14 +39,14 @@ class Service:
     def make_live(self, action: str) -> None:
         """action: restart or reload. Returns when the command has, which is before Postfix answers: see wait."""
         if action == "reload" and self._master() is not None:
-            commands = [["postfix", "-c", self._directory, "reload"]]
+            commands = {"postfix reload": ["postfix", "-c", self._directory, "reload"]}
         else:
-            commands = self._restart_commands()
+            commands = self._restart()
         self._before = self._master() if action == "restart" else None
-        for command in commands:
+        for name, command in commands.items():
             status, _out, err = self._run(command)
-            if status != 0 and command[-1] != "stop":
-                raise PostfixTlsError(" ".join(command), None, _first_line(err), "Postfix did not come up.", log=self.log())
+            if status != 0:
+                raise PostfixTlsError(name, None, _first_line(err), "Postfix did not come up.", log=self.log())
 
     def wait(self) -> None:
         """Until master(8) runs, and after a restart a new one; whether its ports answer is for the proof to see."""
@@ -60,13 +68,18 @@ class Service:
         """The last lines since C(mark_log) in which Postfix warns."""
         return self._log.warnings(most)
 
-    def _restart_commands(self) -> list:
+    def _restart(self) -> dict:
+        """{name: command}; none leaves Postfix down when this run is killed midway."""
         if self._directory == DEFAULT_DIRECTORY:
             if os.path.isdir("/run/systemd/system"):
-                return [["systemctl", "restart", "postfix"]]
+                # systemd counts starts, and after a few in a row it lets a unit lie: then the old state would not come up either.
+                return {
+                    "systemctl reset-failed": ["systemctl", "reset-failed", "postfix*.service"],
+                    "systemctl restart postfix": ["systemctl", "restart", "postfix"],
+                }
             if os.access("/etc/init.d/postfix", os.X_OK):
-                return [["/etc/init.d/postfix", "restart"]]
-        return [["postfix", "-c", self._directory, verb] for verb in ("stop", "start")]
+                return {"/etc/init.d/postfix restart": ["sh", "-c", _OUTLIVING % '"$0" restart', "/etc/init.d/postfix"]}
+        return {"postfix start": ["sh", "-c", _OUTLIVING % _STOP_AND_START, self._directory]}
 
     def _master(self) -> int | None:
         """The process number of the running master(8); None where none runs."""

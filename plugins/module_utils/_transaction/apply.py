@@ -52,7 +52,7 @@ class Transaction:
         if not plan.changes and not resumed:
             return self._confirm()
         seen_before = {} if resumed or self.action == "none" else self.observe()
-        self.kept.pending.keep(plan.changes)
+        self.kept.pending.keep(plan.changes, self.kind)
         try:
             for change in plan.changes:
                 files.write(change.path, change.after)
@@ -64,7 +64,7 @@ class Transaction:
         except Exception as error:  # whatever it was, Postfix does not stay on a state that is not proven
             unforeseen = PostfixTlsError("postfix_tls", repr(error), "this was not foreseen", "Report it.")
             raise self._restore(unforeseen, seen_before) from error
-        return Outcome(True, self.action, self.kept.commit(self.kind), resumed, results, seen_before)
+        return Outcome(True, self.action, self.kept.commit(), resumed, results, seen_before)
 
     def _live(self) -> list:
         if self.action == "none":
@@ -86,10 +86,7 @@ class Transaction:
         """Puts back what was kept and makes it live; the error then says what was tried and what is so now."""
         log = error.details.get("log") or self.service.log()
         try:
-            paths = []
-            for path, state, _secret in self.kept.pending.states():
-                files.write(path, state)
-                paths.append(path)
+            paths = self.kept.pending.put_back()
             if self.action != "none":
                 self.service.make_live("restart")
                 self.service.wait()
@@ -97,7 +94,7 @@ class Transaction:
                     raise PostfixTlsError(
                         "Postfix", None, "it does not answer as it did before the change", "Look at it now.",
                     )
-        except (PostfixTlsError, OSError) as second:
+        except Exception as second:  # whatever it was, the first error is the one to tell
             return PostfixTlsError(
                 error.item, error.value, "%s; putting the old state back failed too: %s" % (error.reason, second),
                 "The old files are kept in %s." % self.kept.pending.directory,
@@ -125,11 +122,3 @@ def until(look: Callable[[], object], good: Callable[[object], bool], tries: int
         if good(seen) or left == 1:
             return seen
         time.sleep(pause)
-
-
-def changes_back(generation: object) -> list:
-    """A kept state as changes against what is on disk now."""
-    back = Plan()
-    for path, state, secret in generation.states():
-        back.add(path, files.read(path), state, secret, ("(what is installed now)\n", "(what was there before)\n"))
-    return back.changes

@@ -3,10 +3,13 @@
 """Files as a transaction sees them: read whole, written whole, never seen half done."""
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 import stat
 import tempfile
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._error import PostfixTlsError
@@ -16,6 +19,16 @@ from ansible_collections.mailsec.postfix_tls.plugins.module_utils._error import 
 COOL = 2.0
 
 _SELINUX = "security.selinux"
+
+_FULL = "Free some space on that file system."
+
+#: What the system calls so, root can't help by permissions.
+_REMEDIES = {
+    errno.ENOSPC: _FULL,
+    errno.EDQUOT: _FULL,
+    errno.EROFS: "That file system is mounted read-only: mount it writable.",
+    errno.EPERM: "Root itself may not: lsattr shows whether it, or its directory, is immutable, and chattr -i ends that.",
+}
 
 
 @dataclass(frozen=True)
@@ -43,42 +56,85 @@ def read(path: str) -> FileState:
 def write(path: str, state: FileState) -> None:
     """Puts state in place of path in one step, through a symbolic link to its target; content None removes it.
 
-    The new file is 0600 from its first byte until it has its own owner and mode. Raises PostfixTlsError.
+    The new file is 0600 from its first byte until it has its own owner and mode. All of it is on the disk before the name is,
+    and the name before this returns. Raises PostfixTlsError.
     """
     target = os.path.realpath(path)
+    directory = os.path.dirname(target)
     try:
         if state.content is None:
             if os.path.exists(target):
                 os.unlink(target)
+                sync_directory(directory)
             return
-        directory = os.path.dirname(target)
         make_directory(directory)
-        descriptor, fresh = tempfile.mkstemp(prefix=".%s." % os.path.basename(target), dir=directory)
+        before, after = _unfinished(target)
+        descriptor, fresh = tempfile.mkstemp(prefix=before, suffix=after, dir=directory)
         try:
             with os.fdopen(descriptor, "wb") as file:
+                fcntl.flock(file, fcntl.LOCK_EX)
                 file.write(state.content)
+                file.flush()
                 os.fchown(file.fileno(), state.uid, state.gid)
                 os.fchmod(file.fileno(), state.mode)
-                file.flush()
+                _keep_context(target, fresh)
+                cool = time.time() - COOL
+                os.utime(fresh, (cool, cool))
                 os.fsync(file.fileno())
-            _keep_context(target, fresh)
-            cool = time.time() - COOL
-            os.utime(fresh, (cool, cool))
-            os.rename(fresh, target)
+                os.rename(fresh, target)
         except BaseException:
-            os.unlink(fresh)
+            with suppress(OSError):
+                os.unlink(fresh)
             raise
-        _sync_directory(directory)
+        sync_directory(directory)
     except OSError as error:
-        raise PostfixTlsError(path, None, "it can't be written (%s)" % error.strerror, "Make it writable, or free some space.") from None
+        raise PostfixTlsError(path, None, "it can't be written (%s)" % error.strerror, remedy(error)) from None
+
+
+def discard_unfinished(path: str) -> None:
+    """Removes what a killed run left beside path of a file it was writing: it may hold a key. What still is being written stays.
+
+    A lock tells the two apart, for the kernel takes it from whoever is killed.
+    """
+    target = os.path.realpath(path)
+    directory = os.path.dirname(target)
+    before, after = _unfinished(target)
+    with suppress(OSError):  # the directory may be gone; where nothing can be removed, writing will say so
+        for name in os.listdir(directory):
+            if name.startswith(before) and name.endswith(after):
+                left = os.path.join(directory, name)
+                with open(left, "rb") as file:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    os.unlink(left)
+
+
+def remedy(error: OSError) -> str:
+    """What to do where a file could not be written."""
+    return _REMEDIES.get(error.errno or 0, "Make it writable for root.")
 
 
 def make_directory(path: str, mode: int = 0o755) -> None:
     """The directory and those above it; mode is for the last one, where it is new."""
     if not os.path.isdir(path):
-        os.makedirs(os.path.dirname(path), exist_ok=True)
+        above = os.path.dirname(path)
+        make_directory(above)
         os.mkdir(path, mode)
         os.chmod(path, mode)
+        sync_directory(above)
+
+
+def sync_directory(path: str) -> None:
+    """Names in it that are new, other or gone are so after a power failure too."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _unfinished(target: str) -> tuple:
+    """How the name of a file begins and ends while it is being written."""
+    return ".%s." % os.path.basename(target), ".postfix_tls"
 
 
 def _keep_context(target: str, fresh: str) -> None:
@@ -87,11 +143,3 @@ def _keep_context(target: str, fresh: str) -> None:
         os.setxattr(fresh, _SELINUX, os.getxattr(target, _SELINUX))
     except (OSError, AttributeError):
         pass
-
-
-def _sync_directory(path: str) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -132,7 +132,8 @@ def live(etc: Path, tmp_path: Path, monkeypatch):
         said.append(argv[-1])
         if argv[-1] == "queue_directory":
             return 0, "%s\n" % (tmp_path / "spool"), ""
-        if argv[-1] == "start":
+        if argv[0] == "sh":  # stop and start
+            said.append("start")
             starts[-1]()
             pid.write_text(str(os.getppid() if pid.read_text(encoding="ascii") == str(os.getpid()) else os.getpid()), encoding="ascii")
         return without_queue(argv, stdin)
@@ -208,6 +209,42 @@ def test_a_run_that_died_is_told_by_the_next_one(run, etc: Path, live, monkeypat
         done = run(postfix_tls, **arguments(etc, **MADE_LIVE))
         assert (done["changed"], done["resumed"]) == (True, True)
         assert run(postfix_tls, **arguments(etc, **MADE_LIVE))["resumed"] is False
+
+
+def test_a_run_that_had_to_wait_plans_on_what_the_other_one_left(run, etc: Path, monkeypatch) -> None:
+    """The other run ends between this one's first look at the host and its turn."""
+    real = kept.Kept.locked
+
+    def locked(self: kept.Kept):
+        (etc / "main.cf").write_text("myhostname = other.example.org\ninet_interfaces = loopback-only\n", encoding="utf-8")
+        return real(self)
+
+    monkeypatch.setattr(kept.Kept, "locked", locked)
+    assert "chain default = other.example.org: it does not cover that name" in run(postfix_tls, **arguments(etc))["msg"]
+
+
+def test_after_a_killed_run_restored_undoes_that_one_then_the_one_before(run, etc: Path, monkeypatch) -> None:
+    class Killed(BaseException):
+        """The machine dies."""
+
+    def dies(_self: object) -> None:
+        raise Killed
+
+    states = [files_of(etc)]
+    run(postfix_tls, **arguments(etc))
+    states.append(files_of(etc))
+    with monkeypatch.context() as patch:
+        patch.setattr(postfix_tls.Service, "check", dies)
+        with pytest.raises(Killed):
+            run(postfix_tls, **arguments(etc, parameters={"smtpd_tls_security_level": "may", "smtpd_tls_loglevel": 2}))
+    assert files_of(etc) != states[1]
+    back = {"config_directory": str(etc), "state": "restored", "action": "none"}
+    predicted = run(postfix_tls, _ansible_check_mode=True, _ansible_diff=True, **back)
+    assert "an earlier run was killed midway" in str(predicted["findings"])
+    done = run(postfix_tls, _ansible_diff=True, **back)
+    assert (done["changed"], done["resumed"], done["diff"]) == (True, True, predicted["diff"]) and files_of(etc) == states[1]
+    assert run(postfix_tls, **back)["changed"] is True and files_of(etc) == states[0]
+    assert run(postfix_tls, **back)["changed"] is False
 
 
 @pytest.mark.parametrize("secret", ["key", "key_file"])

@@ -27,11 +27,27 @@ class Host:
         (self.queue / "pid").mkdir(parents=True)
         self.log = directory / "mail.log"
         self.ran: list = []
+        self.shells: list = []
         self.answers = {"queue_directory": (0, "%s\n" % self.queue, "")}
 
     def run(self, argv: list) -> tuple:
+        if argv[0] == "sh" and "stop" in argv[2]:  # the script is real, Postfix in it is not
+            return self._script(argv)
+        self.shells += [argv] if argv[0] == "sh" else []
         self.ran.append(" ".join(argv))
         return self.answers.get(argv[-1], (0, "", ""))
+
+    def _script(self, argv: list) -> tuple:
+        fake = self.queue / "postfix"
+        rows = "".join("%s) echo '%s' >&2; exit %d;;\n" % (word, err, status) for word, (status, _out, err) in self.answers.items())
+        fake.write_text('#!/bin/sh\necho "postfix $*" >> %s/ran\ncase "$3" in\n%sesac\n' % (self.queue, rows), encoding="utf-8")
+        fake.chmod(0o755)
+        environment = {**os.environ, "PATH": "%s:%s" % (self.queue, os.environ["PATH"])}
+        done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, env=environment, check=False)
+        ran = self.queue / "ran"
+        self.ran += ran.read_text(encoding="utf-8").splitlines()
+        ran.unlink()
+        return done.returncode, done.stdout, done.stderr
 
     def master(self, pid: int | None) -> None:
         path = self.queue / "pid" / "master.pid"
@@ -66,8 +82,7 @@ def ended() -> int:
 
 
 @pytest.mark.parametrize("managed, directory, commands", [
-    ({"systemd": True, "script": True}, "/etc/postfix", ["systemctl restart postfix"]),
-    ({"script": True}, "/etc/postfix", ["/etc/init.d/postfix restart"]),
+    ({"systemd": True, "script": True}, "/etc/postfix", ["systemctl reset-failed postfix*.service", "systemctl restart postfix"]),
     ({}, "/etc/postfix", ["postfix -c /etc/postfix stop", "postfix -c /etc/postfix start"]),
     ({"systemd": True}, "/etc/postfix-out", ["postfix -c /etc/postfix-out stop", "postfix -c /etc/postfix-out start"]),
 ])
@@ -75,6 +90,26 @@ def test_it_is_restarted_by_what_manages_it(host: Host, monkeypatch, managed: di
     manage(monkeypatch, **managed)
     host.service(directory).make_live("restart")
     assert host.commands() == commands
+
+
+def test_an_init_script_is_not_stopped_between_stop_and_start_when_the_run_is_killed(host: Host, monkeypatch, tmp_path: Path) -> None:
+    """Whoever ran it reads no more of what it says; and an init script ends at the first line it can't write."""
+    manage(monkeypatch, script=True)
+    host.service().make_live("restart")
+    [command] = host.commands()
+    shell = host.shells[0]
+    assert command.endswith("/etc/init.d/postfix")
+    script = tmp_path / "postfix"
+    script.write_text("#!/bin/sh\nset -e\necho stopping\nsleep 0.3\necho starting\n: > %s/started\n" % tmp_path, encoding="utf-8")
+    script.chmod(0o755)
+    with subprocess.Popen([*shell[:-1], str(script)], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.close()
+        process.stderr.close()
+        process.wait()
+    assert (tmp_path / "started").exists()
+    script.write_text("#!/bin/sh\necho why >&2; exit 3\n", encoding="utf-8")
+    done = subprocess.run([*shell[:-1], str(script)], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (3, "why\n")
 
 
 def test_a_reload_needs_a_running_master_else_it_is_started(host: Host) -> None:
@@ -93,7 +128,7 @@ def test_a_stop_that_fails_is_no_failure_and_a_start_that_fails_is_told(host: Ho
     host.service().make_live("restart")
     assert host.commands() == ["postfix -c /etc/postfix stop", "postfix -c /etc/postfix start"]
     host.answers["start"] = (1, "", "noise\npostfix/postfix-script: fatal: cannot start\n")
-    with pytest.raises(PostfixTlsError, match="postfix -c /etc/postfix start: postfix/postfix-script: fatal: cannot start"):
+    with pytest.raises(PostfixTlsError, match="^postfix start: postfix/postfix-script: fatal: cannot start"):
         host.service().make_live("restart")
 
 

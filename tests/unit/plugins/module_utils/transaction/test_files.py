@@ -104,7 +104,7 @@ def test_where_no_file_can_be_made_that_is_told_and_the_old_one_stays(tmp_path: 
         raise OSError(errno.EROFS, os.strerror(errno.EROFS))
 
     monkeypatch.setattr(files.tempfile, "mkstemp", read_only)
-    with pytest.raises(PostfixTlsError, match="main.cf: it can't be written .Read-only file system.. Make it writable"):
+    with pytest.raises(PostfixTlsError, match="main.cf: it can't be written .Read-only file system.. That file system is mounted read-only"):
         files.write(str(path), state(b"new"))
     assert path.read_bytes() == b"old"
 
@@ -134,6 +134,60 @@ def test_a_full_disk_leaves_the_old_file_and_no_other(tmp_path: Path, monkeypatc
     with pytest.raises(PostfixTlsError, match="main.cf: it can't be written .No space left on device"):
         files.write(str(path), state(b"new"))
     assert [(entry.name, entry.read_bytes()) for entry in tmp_path.iterdir()] == [("main.cf", b"old")]
+
+
+def test_what_root_may_not_is_told_with_what_to_do(tmp_path: Path, monkeypatch) -> None:
+    def fail(*_arguments: object) -> None:
+        raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr(files.os, "rename", fail)
+    with pytest.raises(PostfixTlsError, match="it can't be written .Operation not permitted.. Root itself may not: lsattr shows .* chattr -i"):
+        files.write(str(tmp_path / "main.cf"), state(b"new"))
+
+
+def test_what_a_killed_run_left_half_written_goes_and_what_is_being_written_stays(tmp_path: Path, monkeypatch) -> None:
+    target, link = tmp_path / "real" / "key.pem", tmp_path / "key.pem"
+    target.parent.mkdir()
+    link.symlink_to(target)
+    other = target.parent / ".key.pem.swp"
+    other.write_bytes(b"an editor's")
+    kept_in_mind = []
+
+    def killed(fresh: str, _target: str) -> None:
+        files.discard_unfinished(str(link))  # another run, of another instance
+        kept_in_mind.append((os.path.exists(fresh), Path(fresh).read_bytes(), stat.S_IMODE(os.stat(fresh).st_mode)))
+        os.link(fresh, fresh.replace(".key.pem.", ".key.pem.left"))  # what is left where nothing is cleaned up
+
+    with monkeypatch.context() as patch:
+        patch.setattr(files.os, "rename", killed)
+        files.write(str(link), state(b"KEY", 0o600))
+    assert kept_in_mind == [(True, b"KEY", 0o600)]
+    assert len(list(target.parent.iterdir())) == 3
+    files.discard_unfinished(str(link))
+    assert list(target.parent.iterdir()) == [other]
+    files.discard_unfinished(str(tmp_path / "nowhere" / "main.cf"))
+
+
+def test_contents_owner_and_mode_are_on_the_disk_before_the_name_and_the_name_before_write_returns(tmp_path: Path, monkeypatch) -> None:
+    done: list = []
+
+    def noting(name: str):
+        real = getattr(os, name)
+
+        def call(*arguments: object, **options: object) -> object:
+            at = arguments[0]
+            done.append((name, "directory" if isinstance(at, int) and stat.S_ISDIR(os.fstat(at).st_mode) else ""))
+            return real(*arguments, **options)
+        return call
+
+    for name in ("fchown", "fchmod", "fsync", "rename", "unlink", "mkdir"):
+        monkeypatch.setattr(files.os, name, noting(name))
+    synced = ("fsync", "directory")
+    files.write(str(tmp_path / "new" / "main.cf"), state(b"a"))
+    assert done == [("mkdir", ""), synced, ("fchown", ""), ("fchmod", ""), ("fsync", ""), ("rename", ""), synced]
+    done.clear()
+    files.write(str(tmp_path / "new" / "main.cf"), state(None))
+    assert done == [("unlink", ""), synced]
 
 
 def test_a_directory_in_its_place_is_told(tmp_path: Path) -> None:

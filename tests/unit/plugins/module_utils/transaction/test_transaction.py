@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._error import PostfixTlsError
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._transaction import apply, files, kept
-from ansible_collections.mailsec.postfix_tls.plugins.module_utils._transaction.apply import Transaction, changes_back
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._transaction.apply import Transaction
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._transaction.files import FileState
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._transaction.kept import Kept
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._transaction.plan import Plan
@@ -99,7 +99,8 @@ class Host:
     def restore(self):
         transaction = Transaction(self.kept, "restart", self, self.check_files, self.prove, self.observe, "restored")
         with self.kept.locked():
-            return transaction.carry_out(Plan(changes_back(self.kept.previous)))
+            generation = self.kept.pending if self.kept.pending.exists() else self.kept.previous
+            return transaction.carry_out(Plan(generation.differing()))
 
     def state(self) -> tuple:
         chain = self.chain.read_bytes() if self.chain.exists() else None
@@ -199,7 +200,7 @@ def test_where_the_old_state_cannot_be_kept_nothing_is_begun(host: Host) -> None
     Path(host.kept.directory).parent.mkdir(parents=True)
     Path(host.kept.directory).mkdir()
     Path(host.kept.pending.directory).write_text("in the way", encoding="utf-8")
-    with pytest.raises(PostfixTlsError, match="nothing was changed") as failed:
+    with pytest.raises(PostfixTlsError, match="can't be kept .*Nothing was changed") as failed:
         host.run("good 1")
     assert "restored" not in failed.value.details
     assert host.state() == before and host.calls == ["observe"]
@@ -229,9 +230,8 @@ def count_writes(host: Host) -> list:
         host.step("rename")
         REAL_RENAME(source, target)
 
-    def fsync(descriptor: int) -> None:
-        host.step("fsync")
-        REAL_FSYNC(descriptor)
+    def fsync(_descriptor: int) -> None:
+        host.step("fsync")  # that it reaches the disk no test can see, and it takes long
 
     files.os.rename, files.os.fsync = rename, fsync
     return host.calls
@@ -443,6 +443,184 @@ def test_a_second_run_waits_its_turn_then_says_so(host: Host) -> None:
     done.set()
     holder.join()
     assert host.run("good 1").changed
+
+
+def test_putting_back_writes_only_what_was_changed(host: Host, monkeypatch) -> None:
+    """main.cf could not be written, on a full disk: nor could it be written back, and it need not be."""
+    real = files.write
+
+    def write(path: str, state: FileState) -> None:
+        if path == str(host.main):
+            raise PostfixTlsError(path, None, "it can't be written (No space left on device)", "Free some space.")
+        real(path, state)
+
+    before = host.state()
+    monkeypatch.setattr(files, "write", write)
+    with pytest.raises(PostfixTlsError, match="main.cf: it can't be written .No space left.*The old state is back") as failed:
+        host.run("good 1")
+    assert failed.value.details["restored"] is True and host.state() == before and not host.kept.pending.exists()
+
+
+def test_restored_after_a_killed_run_undoes_that_one_and_the_generation_before_stays(places) -> None:
+    probe = places("count")
+    probe.run("good 1")
+    probe.calls.clear()
+    probe.run("good 2")
+    undone = 0
+    for fatal in range(1, len(probe.calls) + 1):
+        host = places(fatal)
+        first = host.run("good 1").transaction
+        killed(host, "good 2", fatal)
+        if not host.kept.pending.exists():
+            continue
+        undone += 1
+        host.restore()
+        if host.kept.previous.id == first:
+            assert host.state()[:2] == ("good 1", b"KEY for good 1") and host.serving == "good 1", fatal
+            host.restore()
+        assert host.state()[0] in ("good 0", "good 1") and host.serving == host.state()[0], fatal
+    assert undone > 12
+
+
+def test_the_next_run_has_nothing_of_a_killed_one_that_wanted_something_else(host: Host) -> None:
+    table = host.etc / "tls_policy"
+    host.broken = {"restart": Killed()}
+    plan = Plan()
+    plan.add(str(table), files.read(str(table)), FileState(b"a.example encrypt", 0o644, os.getuid(), os.getgid()))
+    with host.kept.locked(), pytest.raises(Killed):
+        Transaction(host.kept, "restart", host, host.check_files, host.prove, host.observe).carry_out(plan)
+    assert table.exists()
+    host.broken = {}
+    converges(host, "good 1")
+    assert not table.exists()
+
+
+def test_what_somebody_wrote_after_a_run_was_killed_stays_theirs(host: Host) -> None:
+    host.broken = {"restart": Killed()}
+    with pytest.raises(Killed):
+        host.run("bad 1")
+    host.write("good, by hand")
+    with host.kept.locked() as taken_back:
+        assert [change.path for change in taken_back] == [str(host.chain)]
+    assert host.state()[:2] == ("good, by hand", None)
+
+
+def leftovers(host: Host) -> set:
+    """What there is beside what has to be."""
+    there = {str(path.relative_to(host.etc.parent)) for path in host.etc.parent.rglob("*")}
+    names = {"etc", "etc/main.cf", "etc/chain.pem", "lib", "lib/etc-postfix", "lib/etc-postfix/lock", "lib/etc-postfix/previous"}
+    return there - names - {"lib/etc-postfix/previous/%s" % name for name in ("manifest.json", "0", "1")}
+
+
+def test_killed_at_any_step_nothing_is_left_lying_after_the_next_run_even_where_that_changes_nothing(places, monkeypatch) -> None:
+    """A kill leaves temporary files, so here they are not cleaned up on the way out."""
+    probe = places("count")
+    probe.run("good 1")
+    probe.calls.clear()
+    probe.run("good 2")
+    littered = 0
+    for fatal in range(1, len(probe.calls) + 1):
+        host = places(fatal)
+        host.run("good 1")
+        with monkeypatch.context() as patch:
+            patch.setattr(files, "suppress", lambda *_errors: Nothing())
+            killed(host, "good 2", fatal)
+        littered += bool({name for name in leftovers(host) if name.endswith(".postfix_tls")})
+        host.run("good 1")
+        assert leftovers(host) == set(), fatal
+        assert host.kept.previous.exists(), fatal
+    assert littered > 3
+
+
+class Nothing:
+    """Where a killed run does nothing any more."""
+
+    def __enter__(self) -> None:
+        raise Killed
+
+    def __exit__(self, *_error: object) -> None:
+        """Nothing."""
+
+
+@pytest.mark.parametrize("at", [1, 2])
+def test_killed_amid_a_commit_there_is_still_a_generation_back(host: Host, monkeypatch, at: int) -> None:
+    host.run("good 1")
+    renames: list = []
+
+    def rename(source: str, target: str) -> None:
+        if os.path.isdir(source):
+            renames.append(target)
+            if len(renames) == at:
+                raise Killed
+        REAL_RENAME(source, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(files.os, "rename", rename)
+        with pytest.raises(Killed):
+            host.run("good 2")
+    with host.kept.locked():
+        assert host.kept.previous.exists()
+    # Before the first rename it was proven, but nobody was told so; after it the commit is under way, and is finished.
+    assert (host.state()[0], kept_main(host)) == [("good 1", {b"good 0"}), ("good 2", {b"good 1"})][at - 1]
+    assert host.kept.pending.exists() is (at == 1)
+
+
+@pytest.mark.parametrize("harm, told", [
+    (lambda kept: (kept / "manifest.json").write_text("{", encoding="utf-8"), "manifest.json: it is damaged"),
+    (lambda kept: (kept / "manifest.json").write_text('{"id": "1", "kind": "change", "files": [{}]}', encoding="utf-8"), "manifest.json: it is damaged"),
+    (lambda kept: (kept / "manifest.json").write_text("[]", encoding="utf-8"), "manifest.json: it is damaged"),
+    (lambda kept: (kept / "manifest.json").write_bytes(b""), "manifest.json: it is damaged"),
+    (lambda kept: (kept / "1").unlink(), "pending/1: it is not there"),
+    (lambda kept: (kept / "1").write_bytes(b"half"), "pending/1: it is not what was kept"),
+])
+def test_a_kept_state_that_is_damaged_is_told_by_its_file_with_what_to_do_and_nothing_is_touched(host: Host, harm, told: str) -> None:
+    host.broken = {"restart": Killed()}
+    with pytest.raises(Killed):
+        host.run("good 1")
+    host.broken = {}
+    pending = Path(host.kept.pending.directory)
+    harm(pending)
+    before = host.state()
+    for _again in range(2):
+        said = fails(host, "good 2")
+        assert told in said and "See that Postfix's files are as they should be, remove %s, and run again." % pending in said
+    assert host.state() == before
+    assert host.calls.count("restart") == 1
+
+
+def test_a_generation_back_that_is_damaged_does_not_stop_the_next_change(host: Host) -> None:
+    host.run("good 1")
+    (Path(host.kept.previous.directory) / "manifest.json").write_text("{", encoding="utf-8")
+    with pytest.raises(PostfixTlsError, match="previous/manifest.json: it is damaged"):
+        host.restore()
+    host.run("good 2")
+    assert kept_main(host) == {b"good 1"}
+
+
+def test_copies_are_on_the_disk_before_the_manifest_that_makes_them_valid(host: Host, monkeypatch) -> None:
+    order: list = []
+
+    def rename(source: str, target: str) -> None:
+        order.append(os.path.relpath(target, host.etc.parent))
+        REAL_RENAME(source, target)
+
+    monkeypatch.setattr(files.os, "rename", rename)
+    host.run("good 1")
+    assert order == [
+        "lib/etc-postfix/pending/1", "lib/etc-postfix/pending/manifest.json", "etc/chain.pem", "etc/main.cf", "lib/etc-postfix/previous",
+    ]
+
+
+def test_a_state_that_could_not_be_kept_leaves_no_copy_behind(host: Host, monkeypatch) -> None:
+    def full(path: str, state: FileState) -> None:
+        if path.endswith("manifest.json"):
+            raise PostfixTlsError(path, None, "it can't be written (No space left on device)", "Free some space.")
+        real(path, state)
+
+    real = files.write
+    monkeypatch.setattr(files, "write", full)
+    assert "Free some space. Nothing was changed." in fails(host, "good 1")
+    assert os.listdir(host.kept.directory) == ["lock"]
 
 
 def test_a_kept_state_that_is_half_gone_is_none(host: Host, monkeypatch) -> None:
