@@ -29,6 +29,7 @@ GROUPS = {
     "bench": {"bench1": "trixie"},
     "faults": {"f-bullseye": "bullseye", "f-bookworm": "bookworm", "f-trixie": "trixie", "f-forky": "forky"},
     "crosscheck": {"x-stock-bullseye": "bullseye", "x-stock-trixie": "trixie", "x-hard-bookworm": "bookworm", "x-hard-trixie": "trixie"},
+    "load": {"l-source": "trixie", "l-relay": "bookworm", "l-partner": "trixie"},
 }
 RELEASE_OF = {name: release for members in GROUPS.values() for name, release in members.items()}
 
