@@ -31,6 +31,7 @@ GROUPS = {
     "crosscheck": {"x-stock-bullseye": "bullseye", "x-stock-trixie": "trixie", "x-hard-bookworm": "bookworm", "x-hard-trixie": "trixie"},
     "upgrade": {"u-bullseye": "bullseye", "u-bookworm": "bookworm", "u-trixie": "trixie", "u-forky": "forky"},
     "profiles": {"p-bullseye": "bullseye", "p-bookworm": "bookworm", "p-trixie": "trixie", "p-forky": "forky"},
+    "load": {"l-source": "trixie", "l-relay": "bookworm", "l-partner": "trixie"},
 }
 RELEASE_OF = {name: release for members in GROUPS.values() for name, release in members.items()}
 

@@ -2,11 +2,11 @@
 """Real messages between lab hosts, and what the wire showed meanwhile. Used by the scenarios and by the demo."""
 from __future__ import annotations
 
-import base64
 import time
 import uuid
 from dataclasses import dataclass
 
+from capture import Capture
 from reach import Host
 
 WAIT = 30.0  # seconds a message may take from one lab host to the other
@@ -31,17 +31,13 @@ class Sent:
 def send(sender: Host, receiver: Host, until_deferred: bool = False) -> Sent:
     """Sends one message while tcpdump listens on the sender, and waits until it is delivered, or deferred."""
     marker = "marker-%s" % uuid.uuid4().hex
-    pcap = "/tmp/%s.pcap" % marker
-    sender.run(
-        "tcpdump -i any -U -s 0 -w %s 'tcp port 25 and not host 127.0.0.1' >%s.out 2>&1 </dev/null & echo $! >%s.pid; "
-        "for i in $(seq 100); do grep -q 'listening on' %s.out && exit 0; sleep 0.1; done; cat %s.out >&2; exit 1" % ((pcap,) * 5)
-    )
+    capture = Capture(sender, "tcp port 25 and not host 127.0.0.1")
     log_from = int(sender.run("wc -c </var/log/mail.log"))
     sender.run(
         "printf 'Subject: %s\\n\\nThe body holds %s too.\\n' | sendmail -f admin@%s admin@%s"
         % (marker, marker, sender.fqdn, receiver.fqdn)
     )
-    return _gather(sender, receiver, marker, pcap, log_from, until_deferred)
+    return _gather(sender, receiver, marker, capture, log_from, until_deferred)
 
 
 def flush(sender: Host, receiver: Host, marker: str) -> str | None:
@@ -59,14 +55,12 @@ def ehlo(host: Host, seen_from: Host) -> str:
     )
 
 
-def _gather(sender: Host, receiver: Host, marker: str, pcap: str, log_from: int, until_deferred: bool) -> Sent:
+def _gather(sender: Host, receiver: Host, marker: str, capture: Capture, log_from: int, until_deferred: bool) -> Sent:
     def deferred() -> str:
         return sender.run("tail -c +%d /var/log/mail.log | grep 'status=deferred'" % (log_from + 1), check=False)
 
     _wait(deferred if until_deferred else (lambda: _delivered(receiver, marker) or deferred()))
-    time.sleep(0.3)  # the last packets on their way to the file
-    sender.run("kill $(cat %s.pid); while kill -0 $(cat %s.pid) 2>/dev/null; do sleep 0.05; done" % (pcap, pcap))
-    wire = base64.b64decode(sender.run("base64 %s; rm -f %s*" % (pcap, pcap)))
+    wire = capture.stop()
     log = sender.run("tail -c +%d /var/log/mail.log" % (log_from + 1))
     return Sent(marker, wire, _delivered(receiver, marker), log)
 
