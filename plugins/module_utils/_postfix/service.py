@@ -3,10 +3,13 @@
 """Postfix as a running service: check, restart, reload, wait, and what it logged meanwhile."""
 from __future__ import annotations
 
+import inspect
 import os
+import sys
 import time
 
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._error import PostfixTlsError
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix import drain
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.instance import Run
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.log import DEFAULT_DIRECTORY, MailLog
 
@@ -17,6 +20,9 @@ _OUTLIVING = 'told=$({ %s; } 2>&1); status=$?; printf "%%s\\n" "$told" >&2; exit
 
 #: A Postfix that does not run can't be stopped, and is started all the same.
 _STOP_AND_START = 'postfix -c "$0" stop 2>/dev/null; postfix -c "$0" start'
+
+#: Seconds that a delivery may take to end before Postfix is restarted; nobody is let in meanwhile.
+_DELIVERING = 5
 
 
 class Service:
@@ -42,6 +48,8 @@ class Service:
             commands = {"postfix reload": ["postfix", "-c", self._directory, "reload"]}
         else:
             commands = self._restart()
+            [*_before, last] = commands
+            commands[last] = self._drained(commands[last])
         self._before = self._master() if action == "restart" else None
         for name, command in commands.items():
             status, _out, err = self._run(command)
@@ -80,6 +88,13 @@ class Service:
             if os.access("/etc/init.d/postfix", os.X_OK):
                 return {"/etc/init.d/postfix restart": ["sh", "-c", _OUTLIVING % '"$0" restart', "/etc/init.d/postfix"]}
         return {"postfix start": ["sh", "-c", _OUTLIVING % _STOP_AND_START, self._directory]}
+
+    def _drained(self, command: list) -> list:
+        """The same command, once what is being delivered has been noted."""
+        master = self._master()
+        if master is None or not drain.is_master(master):
+            return command
+        return [sys.executable, "-c", inspect.getsource(drain), self._queue_directory(), str(master), str(_DELIVERING), *command]
 
     def _master(self) -> int | None:
         """The process number of the running master(8); None where none runs."""
