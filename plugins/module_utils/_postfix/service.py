@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import inspect
 import os
+import re
 import sys
 import time
 
@@ -78,13 +79,15 @@ class Service:
 
     def _restart(self) -> dict:
         """{name: command}; none leaves Postfix down when this run is killed midway."""
-        if self._directory == DEFAULT_DIRECTORY:
-            if os.path.isdir("/run/systemd/system"):
-                # systemd counts starts, and after a few in a row it lets a unit lie: then the old state would not come up either.
-                return {
-                    "systemctl reset-failed": ["systemctl", "reset-failed", "postfix*.service"],
-                    "systemctl restart postfix": ["systemctl", "restart", "postfix"],
-                }
+        first = self._directory == DEFAULT_DIRECTORY
+        unit = self._unit() or ("postfix" if first else None)
+        if unit and os.path.isdir("/run/systemd/system"):
+            # systemd counts starts, and after a few in a row it lets a unit lie: then the old state would not come up either.
+            return {
+                "systemctl reset-failed": ["systemctl", "reset-failed", "postfix*.service"],
+                "systemctl restart %s" % unit: ["systemctl", "restart", unit],
+            }
+        if first:
             if os.access("/etc/init.d/postfix", os.X_OK):
                 return {"/etc/init.d/postfix restart": ["sh", "-c", _OUTLIVING % '"$0" restart', "/etc/init.d/postfix"]}
         return {"postfix start": ["sh", "-c", _OUTLIVING % _STOP_AND_START, self._directory]}
@@ -95,6 +98,15 @@ class Service:
         if master is None or not drain.is_master(master):
             return command
         return [sys.executable, "-c", inspect.getsource(drain), self._queue_directory(), str(master), str(_DELIVERING), *command]
+
+    def _unit(self) -> str | None:
+        """The unit of systemd that this instance runs in: of several instances, each has its own."""
+        try:
+            with open("/proc/%d/cgroup" % (self._master() or 0), encoding="utf-8") as file:
+                found = re.search(r"/(postfix[^/\n]*\.service)$", file.read(), re.MULTILINE)
+        except OSError:
+            return None
+        return found.group(1) if found else None
 
     def _master(self) -> int | None:
         """The process number of the running master(8); None where none runs."""
