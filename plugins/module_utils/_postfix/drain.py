@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # This file is private to the collection: it may change in any release.
-"""Stops master(8) between deliveries instead of within them, then becomes the command that starts it again.
+"""Has master(8) stop between deliveries instead of within them: waits for those, then becomes the command that restarts it.
 
 C(postfix stop) signals everything at once. A delivery that dies between the receiver's confirmation and its own note in the queue file is
 made again after the start, and the message arrives twice (RFC 1047). So first the queue manager goes, while master can't start another:
@@ -19,21 +19,29 @@ from contextlib import suppress
 
 
 def drain(queue: str, master: int, limit: float) -> None:
-    """queue: queue_directory. limit: in seconds. Returns when master is gone."""
+    """queue: queue_directory. limit: in seconds. Returns with master held, and nobody delivering."""
     os.kill(master, signal.SIGSTOP)
-    try:
-        for manager in managers(master):
-            with suppress(ProcessLookupError):
-                os.kill(manager, signal.SIGTERM)
-        deadline = time.monotonic() + limit
-        while delivering(queue) and time.monotonic() < deadline:
-            time.sleep(0.05)
-    finally:
-        os.kill(master, signal.SIGTERM)
-        os.kill(master, signal.SIGCONT)
+    for manager in managers(master):
+        with suppress(ProcessLookupError):
+            os.kill(manager, signal.SIGTERM)
     deadline = time.monotonic() + limit
-    while is_master(master) and time.monotonic() < deadline:
-        time.sleep(0.02)
+    while delivering(queue) and time.monotonic() < deadline:
+        time.sleep(0.05)
+
+
+def release(master: int, limit: float) -> None:
+    """Lets master go on once it has been told to stop, or after the limit: before, it would start another queue manager."""
+    deadline = time.monotonic() + limit
+    while not told_to_stop(master) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    os.kill(master, signal.SIGCONT)
+
+
+def told_to_stop(process: int) -> bool:
+    """Whether SIGTERM waits for a process that is held."""
+    with open("/proc/%d/status" % process, encoding="ascii", errors="replace") as file:
+        pending = [int(line.split()[1], 16) for line in file if line.startswith("ShdPnd:")]
+    return bool(pending and pending[0] >> (signal.SIGTERM - 1) & 1)
 
 
 def running(process: int) -> tuple:
@@ -78,8 +86,12 @@ def inode(path: str) -> int | None:
 
 def main() -> None:
     queue, master, limit, *command = sys.argv[1:]
-    with suppress(OSError):  # one that is gone already needs no stopping
+    with suppress(OSError):  # one that is gone needs no stopping
         drain(queue, int(master), float(limit))
+        if os.fork() == 0:
+            with suppress(OSError):
+                release(int(master), float(limit))
+            os._exit(0)
     os.execvp(command[0], command)
 
 

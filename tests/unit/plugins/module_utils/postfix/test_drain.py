@@ -32,7 +32,8 @@ def postfix(tmp_path: Path) -> Iterator[subprocess.Popen]:
 
 def restart(master: int, spool: Path, limit: float) -> subprocess.Popen:
     return subprocess.Popen(
-        [sys.executable, "-c", inspect.getsource(drain), str(spool), str(master), str(limit), "echo", "started"], stdout=subprocess.PIPE, text=True)
+        [sys.executable, "-c", inspect.getsource(drain), str(spool), str(master), str(limit), "sh", "-c", "kill $0; echo started", str(master)],
+        stdout=subprocess.PIPE, text=True)
 
 
 def test_the_queue_manager_goes_at_once_and_master_when_the_last_delivery_has_ended(postfix, tmp_path: Path) -> None:
@@ -48,6 +49,14 @@ def test_the_queue_manager_goes_at_once_and_master_when_the_last_delivery_has_en
             delivered.close()
             assert command.communicate()[0] == "started\n"
     assert postfix.wait() == -signal.SIGTERM
+
+
+def test_master_goes_on_when_nobody_tells_it_to_stop(postfix, tmp_path: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", inspect.getsource(drain), str(tmp_path / "spool"), str(postfix.pid), "0.3", "true"]) as command:
+        assert command.wait() == 0
+    while Path("/proc/%d/stat" % postfix.pid).read_text(encoding="ascii").split()[2] == "T":
+        time.sleep(0.01)
+    assert postfix.poll() is None
 
 
 def test_a_delivery_that_does_not_end_is_cut_off_after_the_limit(postfix, tmp_path: Path) -> None:
