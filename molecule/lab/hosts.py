@@ -32,8 +32,16 @@ GROUPS = {
     "upgrade": {"u-bullseye": "bullseye", "u-bookworm": "bookworm", "u-trixie": "trixie", "u-forky": "forky"},
     "profiles": {"p-bullseye": "bullseye", "p-bookworm": "bookworm", "p-trixie": "trixie", "p-forky": "forky"},
     "load": {"l-source": "trixie", "l-relay": "bookworm", "l-partner": "trixie"},
+    "rollback": {"r-bullseye": "bullseye", "r-bookworm": "bookworm", "r-trixie": "trixie", "r-forky": "forky"},
+    "interrupted": {"i-trixie": "trixie", "i-forky": "forky"},
 }
 RELEASE_OF = {name: release for members in GROUPS.values() for name, release in members.items()}
+
+#: Engine options of a group's hosts beside those that all have: where tests mount a full or a read-only file system, or make a file immutable.
+OPTIONS = {
+    "interrupted": ["--cap-add=SYS_ADMIN", "--cap-add=LINUX_IMMUTABLE", "--security-opt=apparmor=unconfined"],
+}
+OPTIONS_OF = {name: OPTIONS.get(group, []) for group, members in GROUPS.items() for name in members}
 
 TOP = Path(__file__).resolve().parents[2]
 STATE = TOP / ".cache" / "lab"
@@ -154,7 +162,7 @@ class Lab:
             *["--add-host=%s.%s:%s" % (other, DOMAIN, address) for other, address in addresses.items() if other != name],
             "--volume=%s:/etc/ssh/authorized_keys/%s:ro,z" % (self.key.with_suffix(".pub"), USER),
             "--volume=%s:/usr/local/share/ca-certificates/lab.crt:ro,z" % authority.root,
-            *self.engine.init(images.RELEASES[RELEASE_OF[name]].systemd), image,
+            *self.engine.init(images.RELEASES[RELEASE_OF[name]].systemd), *OPTIONS_OF[name], image,
         )
 
     def _host_key(self, name: str, address: str) -> str:

@@ -55,7 +55,7 @@ class Service:
         for name, command in commands.items():
             status, _out, err = self._run(command)
             if status != 0:
-                raise PostfixTlsError(name, None, _first_line(err), "Postfix did not come up.", log=self.log())
+                raise PostfixTlsError(name, None, _first_line(err), "Postfix did not come up.", log=self.log() or self._journal(command))
 
     def wait(self) -> None:
         """Until master(8) runs, and after a restart a new one; whether its ports answer is for the proof to see."""
@@ -91,6 +91,13 @@ class Service:
             if os.access("/etc/init.d/postfix", os.X_OK):
                 return {"/etc/init.d/postfix restart": ["sh", "-c", _OUTLIVING % '"$0" restart', "/etc/init.d/postfix"]}
         return {"postfix start": ["sh", "-c", _OUTLIVING % _STOP_AND_START, self._directory]}
+
+    def _journal(self, command: list) -> list:
+        """What systemd kept of a start that failed before Postfix could log anything."""
+        if "systemctl" not in command:
+            return []
+        _status, out, _err = self._run(["journalctl", "--no-pager", "--quiet", "--output=cat", "--lines=5", "--unit", command[-1]])
+        return [line.strip() for line in out.splitlines() if line.strip()]
 
     def _drained(self, command: list) -> list:
         """The same command, once what is being delivered has been noted."""

@@ -115,10 +115,14 @@ class Transaction:
         return seen_before.items() <= until(self.observe, lambda seen: seen_before.items() <= seen.items()).items()
 
 
-def until(look: Callable[[], object], good: Callable[[object], bool], tries: int = 20, pause: float = 0.25) -> object:
-    """The first good look, or the last one. 20 looks 0.25 s apart outlast a Postfix that is just coming up."""
+def until(look: Callable[[], object], good: Callable[[object], bool], tries: int = 20, pause: float = 0.25, most: float = 30.0) -> object:
+    """The first good look, or the last one. 20 looks 0.25 s apart outlast a Postfix that is just coming up.
+
+    most: seconds after which no further look is begun, for one at a server that is silent takes long.
+    """
+    end = time.monotonic() + most
     for left in range(tries, 0, -1):
         seen = look()
-        if good(seen) or left == 1:
+        if good(seen) or left == 1 or time.monotonic() > end:
             return seen
         time.sleep(pause)

@@ -662,6 +662,12 @@ def test_until_takes_the_first_good_look_or_the_last_one(monkeypatch, looks: lis
     assert slept == [0.5] * pauses
 
 
+def test_until_begins_no_further_look_at_a_silent_server_once_its_time_is_over() -> None:
+    looks: list = []
+    assert apply.until(lambda: looks.append("silent") or "silent", lambda _look: False, most=-1.0) == "silent"
+    assert looks == ["silent"]
+
+
 def test_where_postfix_logged_nothing_no_log_is_told(host: Host) -> None:
     host.log = lambda: []
     assert "Postfix logged" not in fails(host, "bad 1")
