@@ -3,11 +3,14 @@
 """Postfix as a running service: check, restart, reload, wait, and what it logged meanwhile."""
 from __future__ import annotations
 
+import errno
 import inspect
 import os
 import re
+import socket
 import sys
 import time
+from typing import Callable
 
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._error import PostfixTlsError
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix import drain
@@ -29,10 +32,12 @@ _DELIVERING = 5
 class Service:
     """The service manager is found, not configured: systemd where it runs, else the init script, else postfix(1)."""
 
-    def __init__(self, run: Run, directory: str, start_timeout: float) -> None:
+    def __init__(self, run: Run, directory: str, start_timeout: float, bound: Callable[[], list] = list) -> None:
+        """bound: (address, port) of each socket that Postfix is to listen on."""
         self._run = run
         self._directory = directory
         self._start_timeout = start_timeout
+        self._bound = bound
         self._log = MailLog(run, directory)
         self._before: int | None = None
         self._queue: str | None = None
@@ -55,7 +60,7 @@ class Service:
         for name, command in commands.items():
             status, _out, err = self._run(command)
             if status != 0:
-                raise PostfixTlsError(name, None, _first_line(err), "Postfix did not come up.", log=self.log() or self._journal(command))
+                raise PostfixTlsError(name, None, _first_line(err), "Postfix did not come up.", log=self._why(command))
 
     def wait(self) -> None:
         """Until master(8) runs, and after a restart a new one; whether its ports answer is for the proof to see."""
@@ -91,6 +96,10 @@ class Service:
             if os.access("/etc/init.d/postfix", os.X_OK):
                 return {"/etc/init.d/postfix restart": ["sh", "-c", _OUTLIVING % '"$0" restart', "/etc/init.d/postfix"]}
         return {"postfix start": ["sh", "-c", _OUTLIVING % _STOP_AND_START, self._directory]}
+
+    def _why(self, command: list) -> list:
+        """Since 3.10 Postfix's own log is not open yet when master(8) finds a port taken, and its word is lost."""
+        return [*_taken(self._bound()), *(self.log() or self._journal(command))]
 
     def _journal(self, command: list) -> list:
         """What systemd kept of a start that failed before Postfix could log anything."""
@@ -130,6 +139,22 @@ class Service:
             _status, out, _err = self._run(["postconf", "-c", self._directory, "-h", "queue_directory"])
             self._queue = out.strip()
         return self._queue
+
+
+def _taken(bound: list) -> list:
+    """Of those, what can't be listened on now."""
+    told = []
+    for address, port in bound:
+        try:
+            with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as listener:
+                listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                if ":" in address:
+                    listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+                listener.bind((address, port))
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                told.append("port %d at %s: %s" % (port, address, os.strerror(error.errno)))
+    return told
 
 
 def _first_line(text: str) -> str:
