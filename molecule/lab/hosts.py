@@ -26,7 +26,7 @@ GROUPS = {
     "default": {"bullseye": "bullseye", "bookworm": "bookworm", "trixie": "trixie", "forky": "forky"},
     "wire": {"wire1": "trixie", "wire2": "bookworm"},
     "sending_only": {"selfsigned": "trixie", "nocert": "bookworm"},
-    "bench": {"bench1": "trixie"},
+    "bench": {"bench%d" % number: "trixie" for number in range(1, 21)},
     "faults": {"f-bullseye": "bullseye", "f-bookworm": "bookworm", "f-trixie": "trixie", "f-forky": "forky"},
     "crosscheck": {"x-stock-bullseye": "bullseye", "x-stock-trixie": "trixie", "x-hard-bookworm": "bookworm", "x-hard-trixie": "trixie"},
     "upgrade": {"u-bullseye": "bullseye", "u-bookworm": "bookworm", "u-trixie": "trixie", "u-forky": "forky"},
