@@ -14,14 +14,18 @@ class Stopwatch:
         self._rest = rest
         self._phases = dict.fromkeys(phases, 0.0)
         self._begun = time.monotonic()
+        self._within = False
 
     def timed(self, phase: str, function: Callable) -> Callable:
         """The same function, its time counted to a phase."""
         def run(*arguments: object) -> object:
-            begun = time.monotonic()
+            if self._within:  # counted already, to the phase that called
+                return function(*arguments)
+            begun, self._within = time.monotonic(), True
             try:
                 return function(*arguments)
             finally:
+                self._within = False
                 self._phases[phase] += time.monotonic() - begun
         return run
 
