@@ -66,7 +66,8 @@ class Proof:
             for name, value in wanted.items():
                 seen = said.get("%s/%s" % (key, name), "")
                 if "$" not in value and not values.same(name, seen, value):
-                    raise PostfixTlsError("master.cf: %s: %s" % (key, name), value, "Postfix reads %r instead" % seen, "Look for a second service of that name.")
+                    item = "master.cf: %s: %s" % (key, name)
+                    raise PostfixTlsError(item, value, "Postfix reads %r instead" % seen, "Look for a second service of that name.")
 
     def on_the_wire(self) -> list:
         """Every listener probed and judged; results as RV(results) of starttls_verify. Raises PostfixTlsError on a bad one.

@@ -19,7 +19,8 @@ def instance(directory: str = "/etc/postfix", master: str = MASTER, **values: st
     version = tuple(map(int, re.findall(r"\d+", release)[:3]))
     effective = dict.fromkeys((name for name, row in knowledge.PARAMETERS.items() if row.known_to(version)), "")
     effective.update(
-        mail_version=release, html_directory="no", default_database_type="lmdb", myhostname="mx.example.org", inet_interfaces="all", inet_protocols="all", smtp_tls_CAfile="",
+        mail_version=release, html_directory="no", default_database_type="lmdb", myhostname="mx.example.org", inet_interfaces="all",
+        inet_protocols="all", smtp_tls_CAfile="",
         smtp_tls_CApath="", tls_append_default_CA="no", smtp_dns_support_level="", smtpd_tls_protocols=">=TLSv1",
         smtpd_tls_mandatory_protocols=">=TLSv1", smtpd_tls_exclude_ciphers="",
     )

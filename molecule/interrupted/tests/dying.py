@@ -82,12 +82,13 @@ def one_run(fatal):
 def run(arguments, fatal=0):
     """{killed: at which step, empty where it was not, or what the module returned}"""
     words = [sys.executable, "-B", os.path.abspath(__file__), str(fatal)]
-    done = subprocess.run(words, input=json.dumps(arguments), stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True)
+    done = subprocess.run(words, input=json.dumps(arguments), stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True, check=False)
     return {"killed": done.stderr} if done.returncode < 0 else dict(json.loads(done.stdout), killed="")
 
 
 def said(command):
-    return subprocess.run(["sh", "-c", command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, universal_newlines=True).stdout.strip()
+    done = subprocess.run(["sh", "-c", command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, universal_newlines=True, check=False)
+    return done.stdout.strip()
 
 
 def look(checked):

@@ -24,7 +24,10 @@ PARTS = "/srv/parts"
 GOOD, MISMATCHED = PARTS + "/good.pem", PARTS + "/mismatched.pem"
 
 POSTFIX = "/usr/sbin/postfix"
-RESTART = "if [ -d /run/systemd/system ]; then systemctl reset-failed 'postfix*.service'; systemctl restart postfix; else postfix stop >/dev/null 2>&1 || :; postfix start >/dev/null 2>&1; fi"
+RESTART = (
+    "if [ -d /run/systemd/system ]; then systemctl reset-failed 'postfix*.service'; systemctl restart postfix;"
+    " else postfix stop >/dev/null 2>&1 || :; postfix start >/dev/null 2>&1; fi"
+)
 
 
 def at_start(command: str) -> tuple:
@@ -77,7 +80,8 @@ FAULTS = (
     Fault("a port that is taken", {"inet_interfaces": "all"}, ("port 25 at 0.0.0.0: Address already in use",),
           "postconf -e inet_interfaces=127.0.0.1; touch -d '1 minute ago' /etc/postfix/main.cf; " + RESTART
           + "; address=$(hostname -i | tr ' ' '\\n' | grep -v '^127' | head -1)"
-          + "; setsid python3 -c '%s' $address >/dev/null 2>&1 & echo $! > /run/taker; for turn in $(seq 50); do [ -e /run/taken ] && break; sleep 0.1; done" % _TAKER,
+          + "; setsid python3 -c '%s' $address >/dev/null 2>&1 & echo $! > /run/taker" % _TAKER
+          + "; for turn in $(seq 50); do [ -e /run/taken ] && break; sleep 0.1; done",
           "kill $(cat /run/taker); rm /run/taken; postconf -e inet_interfaces=all; touch -d '1 minute ago' /etc/postfix/main.cf"),
     Fault("a Postfix that refuses to start", {"smtpd_tls_loglevel": 3}, ("did not come up|failed",), _REFUSING[0], _REFUSING[1]),
     Fault("an override that breaks the listener", {}, ("handshake: observed", "cipher|TLS"), services={"smtp/inet": {"smtpd_tls_exclude_ciphers": "ALL"}}),

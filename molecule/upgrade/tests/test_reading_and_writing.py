@@ -17,8 +17,8 @@ LINES = st.lists(st.sampled_from([
     "relayhost =", "smtp_tls_exclude_ciphers = aNULL,", "   MD5, # no comment", "smtpd_tls_loglevel =0", "smtpd_tls_loglevel\t=\t1", "\fmore",
 ]), max_size=12)
 #: A lone $ is no value: postconf itself refuses to read on.
-VALUES = st.lists(st.one_of(st.sampled_from("ab 1=,:;{}#\"'\\/[]()<>!?*%~^&|+-_.@ü"), st.sampled_from(["$mail_owner", "$$", "${myhostname}"])), max_size=16).map(
-    lambda parts: "".join(parts).strip())
+PARTS = st.one_of(st.sampled_from("ab 1=,:;{}#\"'\\/[]()<>!?*%~^&|+-_.@ü"), st.sampled_from(["$mail_owner", "$$", "${myhostname}"]))
+VALUES = st.lists(PARTS, max_size=16).map(lambda parts: "".join(parts).strip())
 ARGUMENTS = st.lists(st.sampled_from([
     " -o smtpd_banner=one", "\n  -o smtpd_banner=two", "\n\t-o\trelayhost=", "\n# -o relayhost=no", "\n\n  -o { smtpd_banner = three  four }",
     " -v", "\n   # aside", "\n  -o\n  smtpd_tls_loglevel=1", " -o smtp_tls_exclude_ciphers=aNULL,MD5",
