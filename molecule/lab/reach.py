@@ -10,13 +10,15 @@ import subprocess
 from pathlib import Path
 
 TOP = Path(__file__).resolve().parents[2]
+#: Molecule asks for colours, and they would be in what is read.
+_PLAIN = {"ANSIBLE_FORCE_COLOR": "false", "ANSIBLE_NOCOLOR": "true"}
 INVENTORY = TOP / ".cache" / "lab" / "inventory"
 
 
 def play(playbook: Path, limit: str, *options: str, **variables: object) -> str:
     """What a playbook said, run as a postmaster would, with these extra variables. Raises AssertionError with its output where it fails."""
     command = ["ansible-playbook", "-i", str(INVENTORY), str(playbook), "--limit", limit, "-e", json.dumps(variables), *options]
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, env={**os.environ, **_PLAIN})
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr
 
@@ -25,8 +27,7 @@ def ask(limit: str, module: str, *options: str, **arguments: object) -> dict:
     """{host: what the module returned there}, on a host or on all of a group at once. Raises AssertionError where one returned nothing."""
     words = ["ansible", limit, "-i", str(INVENTORY), "--module-name", module, *options]
     words += ["--args", json.dumps(arguments)] if arguments else []
-    # Molecule asks for colours, and they would be in the JSON.
-    environment = {**os.environ, "ANSIBLE_CONFIG": str(TOP / "ansible.cfg"), "ANSIBLE_FORCE_COLOR": "false", "ANSIBLE_NOCOLOR": "true"}
+    environment = {**os.environ, **_PLAIN, "ANSIBLE_CONFIG": str(TOP / "ansible.cfg")}
     done = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, cwd=TOP, env=environment)
     told = {}
     for answer in re.finditer(r"^(\S+) \| (\w+)!? => ", done.stdout, re.MULTILINE):

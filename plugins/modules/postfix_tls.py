@@ -558,7 +558,7 @@ class PostfixTls:
         return Proposal(plan, names=[host.effective("myhostname")], receiving=_receives_encrypted(host))
 
     def _transaction(self, proof: Proof) -> Transaction:
-        service = Service(self.run, self.params["config_directory"], self.verify["start_timeout"], lambda: self.read().bound())
+        service = Service(self.run, self.params["config_directory"], self.verify["start_timeout"], lambda: self.read().bound(), self.kept.lock)
         service.make_live = self.stopwatch.timed("live", service.make_live)
         service.wait = self.stopwatch.timed("live", service.wait)
         return Transaction(

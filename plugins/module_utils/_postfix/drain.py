@@ -11,6 +11,7 @@ Source: deliver_request.c (a message being delivered is locked), master_sig.c, p
 """
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import sys
@@ -85,13 +86,19 @@ def inode(path: str) -> int | None:
 
 
 def main() -> None:
-    queue, master, limit, *command = sys.argv[1:]
+    lock, queue, number, limit, *command = sys.argv[1:]
+    # Kept through exec, and by no child of it: who restarts next waits until this restart is done, whoever has died meanwhile.
+    held = os.open(lock, os.O_RDWR)
+    os.set_inheritable(held, True)
+    fcntl.lockf(held, fcntl.LOCK_EX)
+    master = int(number)
     with suppress(OSError):  # one that is gone needs no stopping
-        drain(queue, int(master), float(limit))
-        if os.fork() == 0:
-            with suppress(OSError):
-                release(int(master), float(limit))
-            os._exit(0)
+        if is_master(master):
+            drain(queue, master, float(limit))
+            if os.fork() == 0:
+                with suppress(OSError):
+                    release(master, float(limit))
+                os._exit(0)
     os.execvp(command[0], command)
 
 

@@ -32,12 +32,13 @@ _DELIVERING = 5
 class Service:
     """The service manager is found, not configured: systemd where it runs, else the init script, else postfix(1)."""
 
-    def __init__(self, run: Run, directory: str, start_timeout: float, bound: Callable[[], list] = list) -> None:
-        """bound: (address, port) of each socket that Postfix is to listen on."""
+    def __init__(self, run: Run, directory: str, start_timeout: float, bound: Callable[[], list] = list, lock: str | None = None) -> None:
+        """bound: (address, port) of each socket that Postfix is to listen on. lock: a file that one restart at a time holds, and that is there."""
         self._run = run
         self._directory = directory
         self._start_timeout = start_timeout
         self._bound = bound
+        self._lock = lock
         self._log = MailLog(run, directory)
         self._before: int | None = None
         self._queue: str | None = None
@@ -109,11 +110,11 @@ class Service:
         return [line.strip() for line in out.splitlines() if line.strip()]
 
     def _drained(self, command: list) -> list:
-        """The same command, once what is being delivered has been noted."""
-        master = self._master()
-        if master is None or not drain.is_master(master):
+        """The same command, once what is being delivered has been noted, and no other restart is under way."""
+        if self._lock is None:
             return command
-        return [sys.executable, "-c", inspect.getsource(drain), self._queue_directory(), str(master), str(_DELIVERING), *command]
+        arguments = [self._lock, self._queue_directory(), str(self._master() or 0), str(_DELIVERING)]
+        return [sys.executable, "-c", inspect.getsource(drain), *arguments, *command]
 
     def _unit(self) -> str | None:
         """The unit of systemd that this instance runs in: of several instances, each has its own."""

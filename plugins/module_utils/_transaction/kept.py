@@ -33,6 +33,7 @@ class Kept:
         self.directory = os.path.join(root, config_directory.strip("/").replace("/", "-"))
         self.pending = Generation(os.path.join(self.directory, "pending"))
         self.previous = Generation(os.path.join(self.directory, "previous"))
+        self.lock = os.path.join(self.directory, "lock")
         self._retired = Generation(os.path.join(self.directory, "retired"))
 
     @contextmanager
@@ -43,7 +44,7 @@ class Kept:
         """
         try:
             files.make_directory(self.directory, 0o700)
-            file = open(os.path.join(self.directory, "lock"), "w", encoding="ascii")
+            file = open(self.lock, "w", encoding="ascii")
         except OSError as error:
             raise PostfixTlsError(
                 self.directory, None, "the state before a change can't be kept there (%s)" % error.strerror,
@@ -62,6 +63,9 @@ class Kept:
                             "Wait for it to end, then run again; nothing was changed.",
                         ) from None
                     time.sleep(0.1)
+            # A restart that outlives its run holds this other kind of lock on the same file, and so does each that is to come.
+            fcntl.lockf(file, fcntl.LOCK_EX)
+            fcntl.lockf(file, fcntl.LOCK_UN)
             yield self._mend()
 
     def commit(self) -> str | None:
