@@ -31,10 +31,13 @@ def postfix(tmp_path: Path) -> Iterator[subprocess.Popen]:
         master.kill()
 
 
+def program(spool: Path, master: int, limit: float) -> list:
+    return [sys.executable, "-c", inspect.getsource(drain), str(spool / "lock"), str(spool), str(master), str(limit)]
+
+
 def restart(master: int, spool: Path, limit: float) -> subprocess.Popen:
     return subprocess.Popen(
-        [sys.executable, "-c", inspect.getsource(drain), str(spool / "lock"), str(spool), str(master), str(limit), "sh", "-c", "kill $0; echo started", str(master)],
-        stdout=subprocess.PIPE, text=True)
+        [*program(spool, master, limit), "sh", "-c", "kill $0; echo started", str(master)], stdout=subprocess.PIPE, text=True)
 
 
 def test_the_queue_manager_goes_at_once_and_master_when_the_last_delivery_has_ended(postfix, tmp_path: Path) -> None:
@@ -53,7 +56,7 @@ def test_the_queue_manager_goes_at_once_and_master_when_the_last_delivery_has_en
 
 
 def test_master_goes_on_when_nobody_tells_it_to_stop(postfix, tmp_path: Path) -> None:
-    with subprocess.Popen([sys.executable, "-c", inspect.getsource(drain), str(tmp_path / "spool" / "lock"), str(tmp_path / "spool"), str(postfix.pid), "0.3", "true"]) as command:
+    with subprocess.Popen([*program(tmp_path / "spool", postfix.pid, 0.3), "true"]) as command:
         assert command.wait() == 0
     while Path("/proc/%d/stat" % postfix.pid).read_text(encoding="ascii").split()[2] == "T":
         time.sleep(0.01)
@@ -80,8 +83,7 @@ def test_only_a_process_of_that_name_is_taken_for_master(postfix) -> None:
 
 def test_of_two_restarts_the_second_waits_for_the_first_whoever_has_died(tmp_path: Path) -> None:
     (tmp_path / "lock").touch()
-    (tmp_path / "spool").mkdir()
-    first = [sys.executable, "-c", inspect.getsource(drain), str(tmp_path / "lock"), str(tmp_path / "spool"), "0", "1"]
+    first = program(tmp_path, 0, 1)
     with subprocess.Popen([*first, "sh", "-c", "echo begun; read go; echo ended"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as one:
         assert one.stdout.readline() == "begun\n"
         with subprocess.Popen([*first, "echo", "second"], stdout=subprocess.PIPE, text=True) as other:
