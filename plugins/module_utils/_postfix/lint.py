@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix import values
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix import knowledge, values
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.instance import Instance
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.master_cf import Service
 
@@ -22,26 +22,17 @@ class Complaint(NamedTuple):
         return "%s = %s: %s" % (self.name, self.value, self.reason)
 
 
-#: Missing files and tables are not among them: a handshake tells of those, and more surely.
-_LOOKED_AT = (
-    "smtpd_tls_security_level",
-    "smtpd_tls_protocols",
-    "smtpd_tls_mandatory_protocols",
-    "smtpd_tls_ciphers",
-    "smtpd_tls_mandatory_ciphers",
-    "smtpd_tls_exclude_ciphers",
-    "smtpd_tls_mandatory_exclude_ciphers",
-    "tls_eecdh_auto_curves",
-    "tls_ffdhe_auto_groups",
-)
+#: Kinds of parameters looked at. Missing files and tables are not among them: a handshake tells of those, and more surely.
+_KINDS = ("receiving-level", "protocols", "grade", "exclusions", "groups")
+_LOOKED_AT = tuple(row for row in knowledge.PARAMETERS.values() if row.kind in _KINDS and row.name.startswith(("smtpd_tls_", "tls_")))
 
 
 def complaints(host: Instance, service: Service | None = None) -> list:
     """Of one service, its master.cf C(-o) considered."""
     found = []
-    for name in _LOOKED_AT:
-        value = host.effective(name, service)
-        wrong = values.judged(values.kind_of(name), value, host) if value else None
+    for row in _LOOKED_AT:
+        value = host.effective(row.name, service)
+        wrong = values.judged(row.kind, value, host) if value else None
         if wrong:
-            found.append(Complaint(name, value, wrong.reason, "%s = %s" % (name, wrong.instead)))
+            found.append(Complaint(row.name, value, wrong.reason, "%s = %s" % (row.name, wrong.instead)))
     return found
