@@ -49,8 +49,8 @@ def written(name: str, value: object, host: Instance, to_come: Iterable = ()) ->
     """
     _exists(name, value, host)
     if isinstance(value, dict):
-        raise PostfixTlsError(name, _text(value), "a value is text, a number, yes or no, or a list", "Write it as postconf(5) has it.")
-    text = _text(value)
+        raise PostfixTlsError(name, as_text(value), "a value is text, a number, yes or no, or a list", "Write it as postconf(5) has it.")
+    text = as_text(value)
     if re.search(r"[\x00-\x1f\x7f]", text):
         raise PostfixTlsError(name, repr(text), "a value is one line of printable text", "Remove the line break or control character.")
     kind = kind_of(name)
@@ -127,7 +127,7 @@ def _exists(name: str, value: object, host: Instance) -> None:
     if row is None:
         near = difflib.get_close_matches(name, sorted(host.known | set(knowledge.PARAMETERS)), n=1)
         raise PostfixTlsError(
-            name, _text(value), "Postfix %s on this host knows no such parameter" % release,
+            name, as_text(value), "Postfix %s on this host knows no such parameter" % release,
             "Did you mean %s?" % near[0] if near else "See postconf(5) for its name in this release.",
         )
     if row.until and row.until < host.version:
@@ -136,14 +136,14 @@ def _exists(name: str, value: object, host: Instance) -> None:
         why = "Postfix %s on this host has no such parameter; it came with %d.%d" % (release, *row.since)
     else:
         why = "this build of Postfix %s has no such parameter" % release
-    raise Unsupported(name, _text(value), why, "Leave it out for this host, or have such parameters skipped: unsupported: skip.")
+    raise Unsupported(name, as_text(value), why, "Leave it out for this host, or have such parameters skipped: unsupported: skip.")
 
 
-def _text(value: object) -> str:
+def as_text(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, (list, tuple)):
-        return ", ".join(_text(item) for item in value)
+        return ", ".join(as_text(item) for item in value)
     return str(value).strip()
 
 

@@ -7,6 +7,7 @@ import os
 
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._chain import pem, proof
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._error import PostfixTlsError
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix import values
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.instance import SERVED_BY_CHAIN_FILES, Instance, chain_files
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._steps.draft import Draft
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._transaction import files
@@ -74,7 +75,7 @@ def _named(draft: Draft) -> list:
     found = []
     for wanted in (draft.wanted, *draft.services.values()):
         names = ("smtpd_tls_chain_files", *SERVED_BY_CHAIN_FILES)
-        asked = {name: draft.host.expanded(_text(wanted[name])) for name in names if name in wanted}
+        asked = {name: draft.host.expanded(values.as_text(wanted[name]) if wanted[name] else "") for name in names if name in wanted}
         effective = dict(draft.host.values, **asked)
         if wanted is not draft.wanted and not asked:
             continue
@@ -86,10 +87,6 @@ def _named(draft: Draft) -> list:
         else:
             found += [(path, pem.chain(path, _text_of(key, key), _text_of(path, path))) for path, key in named]
     return found
-
-
-def _text(value: object) -> str:
-    return ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value or "")
 
 
 def _text_of(name: str, path: str) -> str:
