@@ -30,7 +30,7 @@ def _asked(draft: Draft, wanted: dict, where: str) -> dict:
         _refuse(where + meant.unclear[0], old[meant.unclear[0]])
     for name, value in old.items():
         if value is not None:
-            _note(draft, where + name, value, meant.values)
+            _note(draft, where + name, value, _of(meant, name))
     return {**dict.fromkeys(old), **meant.values, **{name: value for name, value in wanted.items() if name not in old}}
 
 
@@ -45,7 +45,7 @@ def _main_cf(draft: Draft) -> None:
     for name, value in old.items():
         if name not in meant.unclear:
             draft.wanted[name] = None
-            _note(draft, "main.cf: %s" % name, value, {today: value for today, value in meant.values.items() if obsolete.replaces(today, name)})
+            _note(draft, "main.cf: %s" % name, value, _of(meant, name))
         elif draft.intent.destinations and name.endswith("_per_site"):
             raise PostfixTlsError(
                 name, value, "Postfix no longer looks at it beside smtp_tls_policy_maps, and what it holds would be lost",
@@ -79,6 +79,11 @@ def _master_cf(draft: Draft) -> None:
                 continue
             draft.services.setdefault(service.key, mine).update({today: value, **dict.fromkeys(names)})
             _note(draft, "master.cf: %s: %s" % (service.key, ", ".join(names)), old[names[0]], {today: value})
+
+
+def _of(meant: obsolete.Modern, name: str) -> dict:
+    """What of it stands for this obsolete name."""
+    return {today: value for today, value in meant.values.items() if obsolete.replaces(today, name)}
 
 
 def _note(draft: Draft, what: str, value: object, instead: dict) -> None:

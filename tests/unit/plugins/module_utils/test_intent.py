@@ -427,6 +427,11 @@ def test_an_obsolete_name_that_is_asked_for_is_written_by_todays_and_told(etc: P
     assert finding["check"] == "obsolete" and name in finding["observed"]
 
 
+def test_each_obsolete_name_is_told_with_what_stands_for_it_alone(etc: Path) -> None:
+    proposal = ask(etc, parameters={"smtp_use_tls": True, "smtpd_tls_dh512_param_file": "/x"})
+    assert [finding["fix"] for finding in proposal.plan.findings] == ["it is written as smtp_tls_security_level = may", "it is left out"]
+
+
 def test_enforcing_by_the_old_name_meant_to_look_at_the_certificate_s_name_too(etc: Path) -> None:
     proposal = ask(etc, parameters={"smtp_enforce_tls": True}, values={"smtp_tls_enforce_peername": "yes"})
     assert proposal.expected == {"smtp_tls_security_level": "verify"}
