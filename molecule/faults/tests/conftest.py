@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+import table
 from cryptography.hazmat.primitives.asymmetric import ec
 from pki import Authority, rsa_key
 from reach import Host, ask
@@ -148,15 +149,6 @@ def seen():
 
 
 def pytest_terminal_summary(terminalreporter) -> None:
-    """Fault, EHLO, verdict and cause; releases that say the same share a line."""
-    table: dict = {}
-    for fault, host, *rest in _ROWS:
-        table.setdefault((fault, *rest), []).append(host.partition("-")[2])
-    if not table:
-        return
-    terminalreporter.section("faults")
-    lines = [("fault", "releases", "EHLO", "verdict", "cause")]
-    lines += [(fault, "all" if len(releases) == 4 else ", ".join(sorted(releases)), *rest) for (fault, *rest), releases in table.items()]
-    widths = [max(len(line[column]) for line in lines) for column in range(4)]
-    for line in lines:
-        terminalreporter.write_line("  ".join([*(text.ljust(width) for text, width in zip(line, widths)), line[4]]))
+    """Fault, EHLO, verdict and cause."""
+    header = ("fault", "releases", "EHLO", "verdict", "cause")
+    table.show(terminalreporter, "faults", header, _ROWS)

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import pytest
 import seeing
+import table
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._tls.profiles import PROFILES
 from cryptography.hazmat.primitives.asymmetric import rsa
 from pki import Authority
@@ -142,15 +143,6 @@ def seen(hosts, request) -> tuple:
 
 
 def pytest_terminal_summary(terminalreporter) -> None:
-    """What the verifier passed, and what others saw; releases that say the same share a line."""
-    table: dict = {}
-    for profile, host, *rest in _ROWS:
-        table.setdefault((profile, *rest), []).append(host.partition("-")[2])
-    if not table:
-        return
-    terminalreporter.section("profiles")
-    lines = [("profile", "releases", "checks passed", "versions", "suites", "groups", "primes", "SHA-1 under a handshake", "mail out")]
-    lines += [(profile, "all" if len(releases) == 4 else ", ".join(releases), *rest) for (profile, *rest), releases in table.items()]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
-    for line in lines:
-        terminalreporter.write_line("  ".join(text.ljust(width) for text, width in zip(line, widths)).rstrip())
+    """What the verifier passed, and what others saw."""
+    header = ("profile", "releases", "checks passed", "versions", "suites", "groups", "primes", "SHA-1 under a handshake", "mail out")
+    table.show(terminalreporter, "profiles", header, _ROWS)
