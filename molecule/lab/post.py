@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import uuid
 from dataclasses import dataclass
+from typing import Callable
 
 from capture import Capture
 from reach import Host
@@ -43,7 +44,7 @@ def send(sender: Host, receiver: Host, until_deferred: bool = False) -> Sent:
 def flush(sender: Host, receiver: Host, marker: str) -> str | None:
     """Has the sender try its queue again, and returns the message with this marker when it is delivered."""
     sender.run("postqueue -f")
-    return _wait(lambda: _delivered(receiver, marker))
+    return wait(lambda: _delivered(receiver, marker))
 
 
 def ehlo(host: Host, seen_from: Host) -> str:
@@ -59,7 +60,7 @@ def _gather(sender: Host, receiver: Host, marker: str, capture: Capture, log_fro
     def deferred() -> str:
         return sender.run("tail -c +%d /var/log/mail.log | grep 'status=deferred'" % (log_from + 1), check=False)
 
-    _wait(deferred if until_deferred else (lambda: _delivered(receiver, marker) or deferred()))
+    wait(deferred if until_deferred else (lambda: _delivered(receiver, marker) or deferred()))
     wire = capture.stop()
     log = sender.run("tail -c +%d /var/log/mail.log" % (log_from + 1))
     return Sent(marker, wire, _delivered(receiver, marker), log)
@@ -71,8 +72,9 @@ def _delivered(receiver: Host, marker: str) -> str | None:
     return next((message for message in ("\n" + box).split("\nFrom ") if marker in message), None)
 
 
-def _wait(look):
-    deadline = time.monotonic() + WAIT
+def wait(look: Callable[[], object], seconds: float = WAIT) -> object:
+    """The first look that shows something; None where none does in that time."""
+    deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         seen = look()
         if seen:

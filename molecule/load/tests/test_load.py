@@ -8,12 +8,12 @@ again, and its own log says so.
 from __future__ import annotations
 
 import re
-import time
 from pathlib import Path
-from typing import Callable, Iterator
+from typing import Iterator
 
 import pytest
 from capture import Capture, Segment, segments
+from post import wait
 from reach import Host, play
 
 CONVERGE = Path(__file__).resolve().parents[1] / "converge.yml"
@@ -62,8 +62,9 @@ class Load:
         """Ends the traffic, waits until every queue is empty, and returns the number of messages sent."""
         self.source.run("echo %d >/run/traffic" % LEAST)
         sent = wait(lambda: re.search(r"^sent (\d+)$", self.source.run("cat /run/traffic.out"), re.MULTILINE), DRAINED)
+        assert sent, "%d s were not enough" % DRAINED
         for host in (self.source, self.relay, self.partner):
-            wait(lambda: "Mail queue is empty" in host.run("postqueue -f; postqueue -p"), DRAINED)
+            assert wait(lambda: "Mail queue is empty" in host.run("postqueue -f; postqueue -p"), DRAINED)
         return int(sent.group(1))
 
     def delivered(self) -> dict:
@@ -74,16 +75,6 @@ class Load:
             number = int(re.search(r"^Subject: load-(\d+)$", message, re.MULTILINE).group(1))
             copies.setdefault(number, []).append((source, relay))
         return copies
-
-
-def wait(look: Callable[[], object], seconds: int = WAIT) -> object:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        seen = look()
-        if seen:
-            return seen
-        time.sleep(0.5)
-    raise AssertionError("%d s were not enough" % seconds)
 
 
 @pytest.fixture(scope="module")
@@ -100,11 +91,11 @@ def at_work(load: Load) -> Iterator[None]:
     yield
     after = load.accepted()
     assert after > before, "relay was idle, so the step proves nothing"
-    wait(lambda: load.accepted() > after)
+    assert wait(lambda: load.accepted() > after, WAIT)
 
 
 def test_before_the_change_mail_flows(load: Load) -> None:
-    wait(lambda: load.accepted() > 100)
+    assert wait(lambda: load.accepted() > 100, WAIT)
 
 
 def test_the_host_is_hardened_and_its_partner_put_under_a_policy(load: Load, at_work: None) -> None:
@@ -118,7 +109,7 @@ def test_the_host_is_restarted_and_takes_mail_again(load: Load, at_work: None) -
     for level in (0, 1, 0):
         accepted, before = load.accepted(), load.starts()
         load.site(smtpd_tls_loglevel=level)
-        wait(lambda: load.accepted() > accepted)
+        assert wait(lambda: load.accepted() > accepted, WAIT)
         assert load.starts() == before + 1
 
 
