@@ -461,13 +461,17 @@ def test_putting_back_writes_only_what_was_changed(host: Host, monkeypatch) -> N
     assert failed.value.details["restored"] is True and host.state() == before and not host.kept.pending.exists()
 
 
-def test_restored_after_a_killed_run_undoes_that_one_and_the_generation_before_stays(places) -> None:
+def steps_of_a_second_run(places) -> range:
     probe = places("count")
     probe.run("good 1")
     probe.calls.clear()
     probe.run("good 2")
+    return range(1, len(probe.calls) + 1)
+
+
+def test_restored_after_a_killed_run_undoes_that_one_and_the_generation_before_stays(places) -> None:
     undone = 0
-    for fatal in range(1, len(probe.calls) + 1):
+    for fatal in steps_of_a_second_run(places):
         host = places(fatal)
         first = host.run("good 1").transaction
         killed(host, "good 2", fatal)
@@ -514,12 +518,8 @@ def leftovers(host: Host) -> set:
 
 def test_killed_at_any_step_nothing_is_left_lying_after_the_next_run_even_where_that_changes_nothing(places, monkeypatch) -> None:
     """A kill leaves temporary files, so here they are not cleaned up on the way out."""
-    probe = places("count")
-    probe.run("good 1")
-    probe.calls.clear()
-    probe.run("good 2")
     littered = 0
-    for fatal in range(1, len(probe.calls) + 1):
+    for fatal in steps_of_a_second_run(places):
         host = places(fatal)
         host.run("good 1")
         with monkeypatch.context() as patch:
