@@ -99,16 +99,13 @@ class Draft:
         """The text to write; None where this host lacks it and that is to be passed over."""
         try:
             return values.written(name, value, self.host, self.to_come)
-        except values.Unsupported as lacking:
-            if self.intent.unsupported != "skip":
-                raise
-            self.note("unsupported", "%s = %s is left out%s: %s" % (name, value, where and " of %s" % where, lacking.reason),
-                      "what was asked for", "nothing, or upgrade this host", "postconf(5)")
-            return None
         except PostfixTlsError as error:
-            if where:
-                error = PostfixTlsError("%s: %s" % (where, error.item), error.value, error.reason, error.remedy)
-            raise error from None
+            item = "%s: %s" % (where, name) if where else name
+            if isinstance(error, values.Unsupported) and self.intent.unsupported == "skip":
+                self.note("unsupported", "%s = %s is left out: %s" % (item, value, error.reason),
+                          "what was asked for", "nothing, or upgrade this host", "postconf(5)")
+                return None
+            raise PostfixTlsError(item, error.value, error.reason, error.remedy) from None
 
     def add(self, path: str, state: FileState, secret: bool = False, describe: object = None) -> None:
         """A file to be there before main.cf refers to it. describe: state -> what a diff may say of a secret file."""

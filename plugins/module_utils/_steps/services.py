@@ -8,6 +8,7 @@ import re
 
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._error import PostfixTlsError
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix import values
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.master_cf import MasterCf
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._steps.draft import Draft
 
 
@@ -47,4 +48,4 @@ def write(draft: Draft) -> None:
             if now is None or not values.same(name, draft.host.effective(name, there[key]) if "$" in now else now, text):
                 draft.master.set(key, name, text)
     # Read again: what stands there now is what Postfix will see.
-    draft.master = type(draft.master)(draft.master.text())
+    draft.master = MasterCf(draft.master.text())

@@ -395,6 +395,14 @@ def test_a_wrong_value_for_a_service_is_told_with_the_service(etc: Path) -> None
         with_services(etc, services={"submission/inet": {"smtpd_tls_security_level": "dane"}}, chains=[chain()])
 
 
+def test_what_this_host_lacks_is_told_with_the_service_too(etc: Path) -> None:
+    asked = {"services": {"relay/unix": {"requiretls_enable": True}}}
+    with pytest.raises(PostfixTlsError, match="relay/unix: requiretls_enable = yes: .* it came with 3.11"):
+        with_services(etc, **asked)
+    [finding] = with_services(etc, unsupported="skip", **asked).plan.findings
+    assert finding["observed"].startswith("relay/unix: requiretls_enable = True is left out: ")
+
+
 def test_encrypt_for_the_service_on_public_port_25_is_refused_too(etc: Path) -> None:
     with pytest.raises(PostfixTlsError, match="a public server must take mail in the clear too"):
         with_services(etc, services={"smtp/inet": {"smtpd_tls_security_level": "encrypt"}}, chains=[chain()])
