@@ -31,12 +31,17 @@ def refused(mx: Host, **variables: object) -> str:
 
 def test_check_mode_shows_the_diff_of_the_real_run_and_changes_nothing(trixie: Host) -> None:
     def diff(said: str) -> list:
-        return re.findall(r"^(?:---|\+\+\+|@@|[-+ ]).*$", said[said.index("--- before"):said.index("changed: ")], re.MULTILINE)
+        files = said[said.index("--- before"):said.index("changed: ")].partition("--- before: what peers see")[0]
+        return re.findall(r"^(?:---|\+\+\+|@@|[-+ ]).*$", files, re.MULTILINE)
 
     before, master = configuration(trixie), trixie.run("cat /var/spool/postfix/pid/master.pid")
-    wanted = {"smtpd_tls_loglevel": 2, "tls_policy_destinations": [{"destination": "other.example.com"}]}
+    wanted = {
+        "smtpd_tls_loglevel": 2, "tls_policy_destinations": [{"destination": "other.example.com"}], "smtpd_tls_profile": "ncsc_2025",
+        "smtpd_tls_services": {"smtp/inet": {"smtpd_tls_received_header": True}},
+    }
     predicted = play(CONVERGE, trixie.name, "--check", "--diff", **wanted)
     assert (configuration(trixie), trixie.run("cat /var/spool/postfix/pid/master.pid")) == (before, master)
+    assert {"main.cf", "master.cf", "tls/openssl.cnf", "tls_policy"} <= set(re.findall(r"^\+\+\+ after: /etc/postfix/(.*)$", predicted, re.MULTILINE))
     assert diff(predicted) == diff(play(CONVERGE, trixie.name, "--diff", **wanted))
     assert configuration(trixie) != before
     play(ROLLBACK, trixie.name)

@@ -25,7 +25,7 @@ _OUTLIVING = 'told=$({ %s; } 2>&1); status=$?; printf "%%s\\n" "$told" >&2; exit
 #: A Postfix that does not run can't be stopped, and is started all the same.
 _STOP_AND_START = 'postfix -c "$0" stop 2>/dev/null; postfix -c "$0" start'
 
-#: Seconds that a delivery may take to end before Postfix is restarted; nobody is let in meanwhile.
+#: Seconds that a delivery may take to end before Postfix is restarted; meanwhile master(8) starts no process, so whoever needs a new one waits.
 _DELIVERING = 5
 
 
@@ -55,8 +55,8 @@ class Service:
             commands = {"postfix reload": ["postfix", "-c", self._directory, "reload"]}
         else:
             commands = self._restart()
-            [*_before, last] = commands
-            commands[last] = self._drained(commands[last])
+            name, command = commands.popitem()
+            commands[name] = self._drained(command)
         self._before = self._master() if action == "restart" else None
         for name, command in commands.items():
             status, _out, err = self._run(command)
@@ -93,9 +93,8 @@ class Service:
                 "systemctl reset-failed": ["systemctl", "reset-failed", "postfix*.service"],
                 "systemctl restart %s" % unit: ["systemctl", "restart", unit],
             }
-        if first:
-            if os.access("/etc/init.d/postfix", os.X_OK):
-                return {"/etc/init.d/postfix restart": ["sh", "-c", _OUTLIVING % '"$0" restart', "/etc/init.d/postfix"]}
+        if first and os.access("/etc/init.d/postfix", os.X_OK):
+            return {"/etc/init.d/postfix restart": ["sh", "-c", _OUTLIVING % '"$0" restart', "/etc/init.d/postfix"]}
         return {"postfix start": ["sh", "-c", _OUTLIVING % _STOP_AND_START, self._directory]}
 
     def _why(self, command: list) -> list:
