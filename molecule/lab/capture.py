@@ -10,7 +10,7 @@ from typing import Iterator, NamedTuple
 
 from reach import Host
 
-_SETTLE = 0.3  # seconds for the last packets on their way to the file
+_SETTLE = 1.5  # seconds: tcpdump(8) is given a block of packets when it is full, or a second old
 
 
 class Segment(NamedTuple):
@@ -29,7 +29,7 @@ class Capture:
         self._host = host
         self._path = "/tmp/%s.pcap" % uuid.uuid4().hex
         host.run(
-            "tcpdump -i %s --immediate-mode -B 16384 -U -s 0 -w %s '%s' >%s.out 2>&1 </dev/null & echo $! >%s.pid; "
+            "tcpdump -i %s -B 16384 -U -s 0 -w %s '%s' >%s.out 2>&1 </dev/null & echo $! >%s.pid; "
             "for i in $(seq 100); do grep -q 'listening on' %s.out && exit 0; sleep 0.1; done; cat %s.out >&2; exit 1"
             % (card, self._path, expression, *[self._path] * 4)
         )
