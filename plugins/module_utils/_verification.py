@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Callable, Optional
 
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._chain import pem
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._error import PostfixTlsError
-from ansible_collections.mailsec.postfix_tls.plugins.module_utils._promise import Own
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls import options, polling
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.checks import CHECK_NAMES, applying, judge
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.expectation import Expectation
@@ -17,7 +16,8 @@ from ansible_collections.mailsec.postfix_tls.plugins.module_utils._tls.profiles 
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._tls.versions import NAMES
 
 if TYPE_CHECKING:
-    from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.log import MailLog
+    from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.causes import Causes
+    from ansible_collections.mailsec.postfix_tls.plugins.module_utils._promise import Own
 
 _VERSION = {"type": "str", "choices": list(NAMES)}
 
@@ -51,7 +51,7 @@ ARGUMENT_SPEC = dict(
 )
 
 
-def result(params: dict, own: Optional[Callable[[str], list]] = None, log: Optional[MailLog] = None) -> dict:
+def result(params: dict, own: Optional[Callable[[str], list]] = None, log: Optional[Causes] = None) -> dict:
     """The module's result for validated params, msg and failed included where it failed.
 
     own: config_directory -> [Own], where this runs on a mail host; looked at when no target is named. log: of this host, where it is
@@ -86,7 +86,7 @@ def result(params: dict, own: Optional[Callable[[str], list]] = None, log: Optio
     return dict(seen, failed=True, msg=wrong) if wrong else seen
 
 
-def _join(results: list, log: MailLog | None) -> None:
+def _join(results: list, log: Causes | None) -> None:
     """To each finding that did not pass, what this host's own log says of our connections, where it is its own target."""
     told: dict = {}
     for facts in results:

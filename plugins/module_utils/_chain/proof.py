@@ -45,12 +45,11 @@ def prove(chain: Chain, names: list, ca_file: str | None) -> bool:
     item = "chain %s" % chain.name
     if ca_file and not os.path.isfile(ca_file):
         raise PostfixTlsError("ca_file", ca_file, "there is no such file on this host", "Name the root's PEM file on the host.")
-    server = _server(item, chain)
-    error = _handshake(server, _client(item, ca_file), None)
+    server, anchor = _server(item, chain), _client(item, ca_file)
+    error = _handshake(server, anchor, None)
     trusted = error is None or error.verify_code != 18
     if error is not None and trusted:
         raise _refusal(item, "", error)
-    anchor = _client(item, ca_file)
     if not trusted:
         anchor = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         anchor.load_verify_locations(cadata=chain.certificates[0])

@@ -11,6 +11,7 @@ from __future__ import annotations
 import datetime
 import hashlib
 import ipaddress
+import re
 import time
 from typing import Iterator
 
@@ -148,8 +149,10 @@ def _seconds(tag: int, value: bytes) -> int:
         text = ("19" if text >= "5" else "20") + text
     elif tag != _GENERALIZED_TIME:
         raise _Unreadable()
-    moment = datetime.datetime.strptime(text, "%Y%m%d%H%M%SZ")
-    return int((moment - datetime.datetime(1970, 1, 1)).total_seconds())
+    parts = re.fullmatch(r"(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)Z", text)  # strptime would import more than a look takes
+    if not parts:
+        raise _Unreadable()
+    return int((datetime.datetime(*map(int, parts.groups())) - datetime.datetime(1970, 1, 1)).total_seconds())
 
 
 def _iso(seconds: int) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix import log
-from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.log import MailLog, caused_by
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.causes import Causes, caused_by
 
 US = "127.0.0.1"
 MISSING = 'warning: cannot get RSA certificate from file "/etc/postfix/absent.pem": disabling TLS support'
@@ -147,8 +147,8 @@ def silent(_argv: list) -> tuple:
     return 0, "", ""
 
 
-def marked(tmp_path: Path, run=silent) -> MailLog:
-    mail_log = MailLog(run, str(tmp_path))
+def marked(tmp_path: Path, run=silent) -> Causes:
+    mail_log = Causes(run, str(tmp_path))
     mail_log.mark()
     return mail_log
 
