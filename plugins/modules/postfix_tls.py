@@ -75,11 +75,17 @@ options:
         description: A file on this host that holds the private key.
         type: path
       certificate:
-        description: The chain in PEM, leaf first, then the intermediates.
+        description:
+          - The chain in PEM, leaf first, then the intermediates.
+          - What stands in another order is put right, and what peers do not need is left out, such as the root; RV(findings) says so.
         type: str
       certificate_file:
         description: A file on this host that holds the chain.
         type: path
+      keep_root:
+        description: Sends the root too, where it is in the chain. A TLSA record of usage 2 that names the root needs that (RFC 7671).
+        type: bool
+        default: false
       directory:
         description: Where to write the chain file. The default is C(tls) within O(config_directory).
         type: path
@@ -194,7 +200,6 @@ options:
   verify:
     description: How chains and listeners are proven.
     type: dict
-    default: {}
     suboptions:
       names:
         description: Names the certificates have to cover. The default is C(myhostname).
@@ -203,6 +208,10 @@ options:
       ca_file:
         description: File on this host with the roots to trust. The default is the system's store.
         type: path
+      min_days_left:
+        description: How many days more every certificate has to be valid, the intermediates included. A chain that ends sooner is refused.
+        type: int
+        default: 0
       timeout:
         description: Seconds for the whole dialogue with one listener.
         type: float
@@ -388,6 +397,7 @@ ARGUMENT_SPEC = {
             "key_file": {"type": "path"},
             "certificate": {"type": "str"},
             "certificate_file": {"type": "path"},
+            "keep_root": {"type": "bool", "default": False},
             "directory": {"type": "path"},
         },
         "mutually_exclusive": [("key", "key_file"), ("certificate", "certificate_file")],
@@ -426,10 +436,11 @@ ARGUMENT_SPEC = {
     "action": {"type": "str", "choices": ["restart", "reload", "none"], "default": "restart"},
     "verify": {
         "type": "dict",
-        "default": {},
+        "apply_defaults": True,
         "options": {
             "names": {"type": "list", "elements": "str"},
             "ca_file": {"type": "path"},
+            "min_days_left": {"type": "int", "default": 0},
             "timeout": {"type": "float", "default": 10.0},
             "start_timeout": {"type": "float", "default": 30.0},
         },
@@ -453,7 +464,7 @@ class PostfixTls:
     def __init__(self, module: AnsibleModule) -> None:
         self.module = module
         self.params = module.params
-        self.verify = dict({"names": None, "ca_file": None, "timeout": 10.0, "start_timeout": 30.0}, **self.params["verify"])
+        self.verify = self.params["verify"]
         self.run = runner(module)
         self.stopwatch = Stopwatch("write", "plan", "live", "prove")
         self.read = self.stopwatch.timed("plan", self._read)
@@ -534,6 +545,7 @@ class PostfixTls:
             policy_file=policy["path"] if policy else None,
             names=self.verify["names"],
             ca_file=self.verify["ca_file"],
+            min_days_left=self.verify["min_days_left"],
             self_signed=self.params["self_signed"],
             public_encrypt=self.params["public_encrypt"],
             unsupported=self.params["unsupported"],

@@ -18,6 +18,9 @@ FORMATS = {
 KINDS = {
     "ec": lambda: ec.generate_private_key(ec.SECP256R1()),
     "rsa": lambda: rsa.generate_private_key(65537, 2048),
+    "rsa1024": lambda: rsa.generate_private_key(65537, 1024),
+    "rsa3072": lambda: rsa.generate_private_key(65537, 3072),
+    "p521": lambda: ec.generate_private_key(ec.SECP521R1()),
 }
 
 

@@ -12,10 +12,18 @@ import ssl
 from dataclasses import dataclass
 
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._error import PostfixTlsError
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls import certificate
 
 _BLOCK = re.compile(r"-----BEGIN (?P<label>[A-Z0-9 ]+)-----\n.*?\n-----END (?P=label)-----\n", re.DOTALL)
 _KEYS = ("PRIVATE KEY", "RSA PRIVATE KEY", "EC PRIVATE KEY")
-_MOST = 1 << 20  # bytes: a chain with a dozen certificates has a fiftieth of that
+_CERTIFICATES = ("CERTIFICATE", "X509 CERTIFICATE")
+MOST = 1 << 20  # bytes: a chain with a dozen certificates has a fiftieth of that
+
+#: Blocks that are no key Postfix could load, though they hold one.
+_LOCKED = {
+    "ENCRYPTED PRIVATE KEY": ("its key has a passphrase, and Postfix can't ask for it", "Write it without: openssl pkey -in KEY -out NEW."),
+    "OPENSSH PRIVATE KEY": ("its key is one of SSH, in SSH's own form", "Make a key and a request for a certificate with openssl req or your ACME client."),
+}
 
 
 @dataclass(frozen=True)
@@ -29,18 +37,29 @@ class Chain:
     def text(self) -> str:
         return self.key + "".join(self.certificates)
 
+    def facts(self) -> list:
+        """What each certificate says of itself, as RV(results[].certificates). Raises PostfixTlsError for one that can't be read."""
+        told = []
+        for number, block in enumerate(self.certificates, 1):
+            told.append(certificate.facts(_der("chain %s" % self.name, block, number)))
+            if told[-1]["subject"] is None:
+                raise _damaged("chain %s" % self.name, number)
+        return told
+
 
 def chain(name: str, key: str, certificates: str) -> Chain:
     """From the texts of a key file and a chain file (they may be one file). Raises PostfixTlsError, never with key text."""
     item = "chain %s" % name
-    keys = [block for label, block in _blocks(item, key) if label in _KEYS]
-    chain_blocks = [block for label, block in _blocks(item, certificates) if label == "CERTIFICATE"]
+    keys = list(dict.fromkeys(block for label, block in _blocks(item, key) if label in _KEYS))
+    chain_blocks = [
+        block.replace("X509 CERTIFICATE", "CERTIFICATE") for label, block in _blocks(item, certificates) if label in _CERTIFICATES
+    ]
     labels = sorted({label for label, _block in _blocks(item, key)})
-    if "ENCRYPTED PRIVATE KEY" in labels or any("Proc-Type: 4,ENCRYPTED" in block for block in keys):
-        raise PostfixTlsError(
-            item, None, "its key has a passphrase, and Postfix can't ask for it",
-            "Write it without: openssl pkey -in KEY -out NEW.",
-        )
+    locked = [_LOCKED[label] for label in labels if label in _LOCKED]
+    if any("Proc-Type: 4,ENCRYPTED" in block for block in keys):
+        locked.append(_LOCKED["ENCRYPTED PRIVATE KEY"])
+    if locked:
+        raise PostfixTlsError(item, None, *locked[0])
     if len(keys) != 1:
         raise PostfixTlsError(
             item, None, "one PEM private key was expected, found %d (blocks: %s)" % (len(keys), ", ".join(labels) or "none"),
@@ -70,23 +89,36 @@ def chain_digests(text: str) -> tuple:
     for label, block in _blocks("chain", text):
         if label in _KEYS and parts[-1]:
             parts.append([])
-        elif label == "CERTIFICATE":
+        elif label in _CERTIFICATES:
             parts[-1].append(digest(block))
     return tuple(tuple(part) for part in parts if part)
 
 
-def digest(certificate: str) -> str:
+def digest(block: str) -> str:
     """sha256 over a PEM certificate's DER, in hex."""
+    return hashlib.sha256(_der("certificate", block)).hexdigest()
+
+
+def oversized(item: str, value: object, size: int) -> PostfixTlsError:
+    """For what is too long to be a key or a chain. size: in bytes."""
+    return PostfixTlsError(item, value, "with %d bytes that is no key or chain" % size, "Name the right file.")
+
+
+def _der(item: str, block: str, number: int = 1) -> bytes:
     try:
-        return hashlib.sha256(ssl.PEM_cert_to_DER_cert(certificate)).hexdigest()
+        return ssl.PEM_cert_to_DER_cert(block.replace("X509 CERTIFICATE", "CERTIFICATE"))
     except ValueError:
-        raise PostfixTlsError("certificate", None, "its PEM block is damaged", "Copy the file again.") from None
+        raise _damaged(item, number) from None
+
+
+def _damaged(item: str, number: int) -> PostfixTlsError:
+    return PostfixTlsError(item, None, "its certificate number %d is damaged" % number, "Copy the file again.")
 
 
 def _blocks(item: str, text: str) -> list:
     """(label, block) pairs, with unix line ends; whatever stands around them is left behind."""
-    if len(text) > _MOST:
-        raise PostfixTlsError(item, "%d bytes" % len(text), "that is no key or chain", "Name the right file.")
+    if len(text) > MOST:
+        raise oversized(item, None, len(text))
     lines = [line.rstrip() for line in text.replace("\r\n", "\n").replace("\r", "\n").splitlines()]
     plain = "\n".join(lines) + "\n"
     return [(match.group("label"), match.group(0)) for match in _BLOCK.finditer(plain)]

@@ -66,22 +66,47 @@ def _refusal(item: str, name: str, error: ssl.SSLCertVerificationError) -> Postf
     return PostfixTlsError(item, name, reason, remedy)
 
 
+def owner(chain: Chain, certificates: list) -> str:
+    """The first of these PEM certificates that the chain's key belongs to. Raises PostfixTlsError where there is none, or no such key."""
+    item, wrong = "chain %s" % chain.name, ""
+    for block in certificates:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.set_ciphers("ALL:@SECLEVEL=0")  # whether it is strong enough is told with its name
+        wrong = _loaded(context, chain.key + block)
+        if not wrong:
+            return block
+        if wrong not in _NOT_ITS_KEY:
+            break
+    raise _unusable(item, wrong, "belongs to none of its certificates", "Name the key that its certificate was issued for.")
+
+
 def _server(item: str, chain: Chain) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    with _in_memory(chain.text()) as path:
+    wrong = _loaded(context, chain.text())
+    if wrong:
+        raise _unusable(
+            item, wrong, "does not belong to the first certificate", "Name the key the certificate was issued for; the leaf comes before the intermediates.",
+        )
+    return context
+
+
+def _loaded(context: ssl.SSLContext, text: str) -> str:
+    """What OpenSSL holds against key and certificates; empty where it takes them."""
+    with _in_memory(text) as path:
         try:
             context.load_cert_chain(path, password=lambda: "")
         except (ssl.SSLError, OSError, ValueError) as error:
             reason = getattr(error, "reason", None) or str(error)
-            if any(mark in reason for mark in _NOT_ITS_KEY):
-                raise PostfixTlsError(
-                    item, None, "the key does not belong to the first certificate",
-                    "Name the key the certificate was issued for; the leaf comes before the intermediates.",
-                ) from None
-            raise PostfixTlsError(
-                item, None, "OpenSSL does not take it (%s)" % reason.replace("_", " ").lower(), "Copy key and chain again, or renew them.",
-            ) from None
-    return context
+            return next((mark for mark in _NOT_ITS_KEY if mark in reason), reason)
+    return ""
+
+
+def _unusable(item: str, wrong: str, mismatch: str, remedy: str) -> PostfixTlsError:
+    if wrong in _NOT_ITS_KEY:
+        return PostfixTlsError(item, None, "the key %s" % mismatch, remedy)
+    return PostfixTlsError(
+        item, None, "OpenSSL does not take it (%s)" % wrong.replace("_", " ").lower(), "Copy key and chain again, or renew them.",
+    )
 
 
 def _client(item: str, ca_file: str | None) -> ssl.SSLContext:

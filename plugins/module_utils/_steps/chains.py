@@ -4,13 +4,13 @@
 from __future__ import annotations
 
 import os
+import re
 
-from ansible_collections.mailsec.postfix_tls.plugins.module_utils._chain import pem, proof
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._chain import assembly, pem, proof, source, strength
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._error import PostfixTlsError
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix import values
-from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.instance import SERVED_BY_CHAIN_FILES, Instance, chain_files
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.instance import SERVED_BY_CHAIN_FILES, chain_files
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._steps.draft import Draft
-from ansible_collections.mailsec.postfix_tls.plugins.module_utils._transaction import files
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._transaction.files import FileState
 
 CHAIN_FILES_SINCE = (3, 4)
@@ -26,9 +26,10 @@ def take(draft: Draft) -> None:
             "chains", None, "Postfix %d.%d has no smtpd_tls_chain_files" % draft.host.version, "Postfix 3.4 or newer is needed.",
         )
     asked = [switches for switches in (draft.wanted, *draft.services.values()) if any(map(_on, switches.items()))]
-    chains = [_given(draft.host, entry) for entry in intent.chains] or (_named(draft) if asked else [])
+    chains = _given(draft) or (_named(draft) if asked else [])
     usable, trust = [], {}
     for path, chain in chains:
+        strength.judge(chain, intent.profiles.get("smtpd"), intent.min_days_left)
         trusted = proof.prove(chain, proposal.names, intent.ca_file)
         trust[path] = trusted and trust.get(path, True)
         if trusted or intent.self_signed == "allow":
@@ -48,6 +49,7 @@ def take(draft: Draft) -> None:
         return
     proposal.trusted = frozenset(path for path, trusted in trust.items() if trusted)
     if intent.chains and usable:
+        _one_of_a_kind(usable)
         for path, chain in usable:
             draft.add(path, FileState(chain.text().encode(), 0o600), secret=True, describe=_described)
         draft.wanted["smtpd_tls_chain_files"] = [path for path, _chain in usable]
@@ -60,11 +62,37 @@ def _on(switch: tuple) -> bool:
     return name in _SWITCHES and value not in (None, False, "", "no", "none")
 
 
-def _given(host: Instance, entry: dict) -> tuple:
-    directory = entry["directory"] if entry.get("directory") else os.path.join(host.directory, "tls")
-    key = entry["key"] if entry.get("key") else _text_of(entry["name"], entry["key_file"])
-    certificate = entry["certificate"] if entry.get("certificate") else _text_of(entry["name"], entry["certificate_file"])
-    return os.path.join(directory, "%s.pem" % entry["name"]), pem.chain(entry["name"], key, certificate)
+def _one_of_a_kind(usable: list) -> None:
+    kinds: dict = {}
+    for _path, chain in usable:
+        kind = chain.facts()[0]["key_type"]
+        if kind in kinds:
+            raise PostfixTlsError(
+                "chain %s" % chain.name, None, "its key is of the same kind (%s) as that of chain %s" % (kind, kinds[kind]),
+                "Postfix serves one chain of each kind: leave one out, or serve it under names of its own (sni).",
+            )
+        kinds[kind] = chain.name
+
+
+def _given(draft: Draft) -> list:
+    """The chains asked for, as (path, Chain), each put right as it is to be sent. Raises PostfixTlsError."""
+    found: dict = {}
+    for entry in draft.intent.chains:
+        directory = entry["directory"] if entry.get("directory") else os.path.join(draft.host.directory, "tls")
+        path, item = os.path.join(directory, "%s.pem" % entry["name"]), "chain %s" % entry["name"]
+        if not re.fullmatch(r"[\w][\w.-]*", entry["name"], re.ASCII):
+            raise PostfixTlsError("chains", repr(entry["name"]), "its file can't be called so", "Name it with letters, digits, dots, hyphens and underscores.")
+        key, certificate = (entry.get(part) or source.text(item, entry["%s_file" % part]) for part in ("key", "certificate"))
+        chain, told = assembly.assembled(pem.chain(entry["name"], key, certificate), entry.get("keep_root", False))
+        if path in found:
+            raise PostfixTlsError(item, path, "two chains have that file", "Give each a name of its own.")
+        for sentence in told:
+            draft.note(
+                "chains", "%s: %s" % (item, sentence), "the certificate of the key, then each one's issuer, without the root",
+                "a file in that order; where a TLSA record 2 x x names the root, keep_root: true", "RFC 8446 section 4.4.2",
+            )
+        found[path] = chain
+    return list(found.items())
 
 
 def _named(draft: Draft) -> list:
@@ -82,18 +110,11 @@ def _named(draft: Draft) -> list:
         named = chain_files(effective)
         if effective.get("smtpd_tls_chain_files"):
             paths = [path for path, _key in named]
-            chains = pem.chains(", ".join(paths), "\n".join(_text_of(path, path) for path in paths))
+            chains = pem.chains(", ".join(paths), "\n".join(source.text("chain", path) for path in paths))
             found += [(path, chain) for path in paths for chain in chains]
         else:
-            found += [(path, pem.chain(path, _text_of(key, key), _text_of(path, path))) for path, key in named]
+            found += [(path, pem.chain(path, source.text("chain", key), source.text("chain", path))) for path, key in named]
     return found
-
-
-def _text_of(name: str, path: str) -> str:
-    state = files.read(path)
-    if state.content is None:
-        raise PostfixTlsError("chain %s" % name, path, "there is no such file on this host", "Name the file that holds it.")
-    return state.content.decode("utf-8", "replace").lstrip("\ufeff")
 
 
 def _described(state: FileState) -> str:

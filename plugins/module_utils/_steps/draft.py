@@ -23,7 +23,8 @@ class Intent:
     chains: [{name, key or key_file, certificate or certificate_file}]; files are on this host. parameters: {name: value}, services:
     {submission/inet: {name: value}}; None removes. profiles: {smtpd or smtp: name of a profile}. destinations: policy entries, None
     leaves the table alone, [] takes it away. unsupported: refuse or skip what this host's release or build lacks.
-    names: what the chains have to cover; None for myhostname. ca_file: trust anchors, None for the system store.
+    names: what the chains have to cover; None for myhostname. ca_file: trust anchors, None for the system store. min_days_left: how
+    long each certificate has to be valid.
     """
 
     chains: list = field(default_factory=list)
@@ -34,6 +35,7 @@ class Intent:
     policy_file: str | None = None
     names: list | None = None
     ca_file: str | None = None
+    min_days_left: int = 0
     self_signed: str = "sending_only"
     public_encrypt: str = "refuse"
     unsupported: str = "refuse"

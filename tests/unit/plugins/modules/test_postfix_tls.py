@@ -255,7 +255,7 @@ def test_a_key_that_is_wrong_is_told_without_being_shown(run, etc: Path, monkeyp
     logged: list = []
     monkeypatch.setattr(basic.AnsibleModule, "log", lambda _self, message, **_more: logged.append(message))
     result = run(postfix_tls, **arguments(etc, chains=[{"name": "default", secret: held, "certificate": LEAF.pem}], _ansible_verbosity=4))
-    assert result["msg"].startswith("chain default: the key does not belong to the first certificate.")
+    assert result["msg"].startswith("chain default: the key belongs to none of its certificates.")
     said = json.dumps(result) + str(logged)
     assert not [line for line in other.key_pem().splitlines() if line in said]
 

@@ -60,6 +60,7 @@ WRONG = {
     "intermediate before the leaf": (LEAF.key_pem(), MIDDLE.pem + LEAF.pem, "the key does not belong to the first certificate"),
     "the key of another certificate of another kind": (issue(NAME, MIDDLE, kind="rsa").key_pem(), FULL, "the key does not belong to the first certificate"),
     "no intermediate": (LEAF.key_pem(), LEAF.pem, "an intermediate is missing"),
+    "a key of SSH": (LEAF.key_pem().replace("PRIVATE KEY", "OPENSSH PRIVATE KEY"), FULL, "its key is one of SSH"),
     "key with a passphrase": (LEAF.key_pem(passphrase=b"secret"), FULL, "its key has a passphrase"),
     "old key with a passphrase": (LEAF.key_pem("traditional", b"secret"), FULL, "its key has a passphrase"),
     "two keys": (LEAF.key_pem() + OTHER.key_pem(), FULL, "one PEM private key was expected, found 2"),
@@ -68,7 +69,7 @@ WRONG = {
     "nothing": ("", "", r"found 0 \(blocks: none\)"),
     "garbage": ("\x00\xff", "\x00", "found 0"),
     "a damaged certificate": (LEAF.key_pem(), FULL.replace("M", "?", 3), "OpenSSL does not take it|the key does not belong|damaged"),
-    "a huge file": ("x" * (2 << 20), FULL, "that is no key or chain"),
+    "a huge file": ("x" * (2 << 20), FULL, "with 2097152 bytes that is no key or chain"),
 }
 
 
