@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Callable
 
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._error import PostfixTlsError
-from ansible_collections.mailsec.postfix_tls.plugins.module_utils._steps.draft import Proposal
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._steps.draft import Named, Proposal
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix import values
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.instance import Instance, Listener, Run
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._promise import promised
@@ -70,24 +70,28 @@ class Proof:
                     raise PostfixTlsError(item, value, "Postfix reads %r instead" % seen, "Look for a second service of that name.")
 
     def on_the_wire(self) -> list:
-        """Every listener probed and judged; results as RV(results) of starttls_verify. Raises PostfixTlsError on a bad one.
+        """Every listener probed and judged, and one for each name of its own; results as RV(results) of starttls_verify.
+
+        Raises PostfixTlsError on a bad one.
 
         A listener that is not as it should be is looked at again for a moment: Postfix may be just coming up.
         """
         listeners = self.read().listeners()
-        results: dict[str, dict] = {}
+        encrypting = [listener for listener in listeners if listener.encrypts][:1]
+        asked = [(listener, None) for listener in listeners] + [(listener, named) for listener in encrypting for named in self.proposal.sni]
+        results: list = [None] * len(asked)
 
         def look() -> list:
-            for listener in listeners:
-                if not results.get(listener.service) or _bad(results[listener.service]):
-                    results[listener.service] = self._probe(listener)
-            return [results[listener.service] for listener in listeners]
+            for position, (listener, named) in enumerate(asked):
+                if results[position] is None or _bad(results[position]):
+                    results[position] = self._probe(listener, named)
+            return results
 
         seen = until(look, lambda done: not any(_bad(result) for result in done))
-        for result in seen:
+        for (_listener, named), result in zip(asked, seen):
             for finding in _bad(result):
                 raise PostfixTlsError(
-                    "%s:%d" % (result["target"]["host"], result["target"]["port"]), finding["check"],
+                    "%s:%d%s" % (result["target"]["host"], result["target"]["port"], " for %s" % named.name if named else ""), finding["check"],
                     "observed %s, expected %s" % (finding["observed"], finding["expected"]),
                     "Fix: %s." % (finding["fix"] or "the log says why"),
                     results=seen,
@@ -131,12 +135,12 @@ class Proof:
                 }
         return {}
 
-    def _target(self, listener: Listener) -> Target:
-        return Target(host=listener.address, port=listener.port, protocol=listener.protocol, server_name=self.proposal.names[0])
+    def _target(self, listener: Listener, name: str | None = None) -> Target:
+        return Target(host=listener.address, port=listener.port, protocol=listener.protocol, server_name=name or self.proposal.names[0])
 
-    def _probe(self, listener: Listener) -> dict:
-        expected = self._expectation(listener)
-        facts = probe(self._target(listener), Look(timeout=self.timeout, ca_file=self.ca_file, depth=expected.depth, **expected.questions()))
+    def _probe(self, listener: Listener, named: Named | None = None) -> dict:
+        expected = _of_name(named) if named else self._expectation(listener)
+        facts = probe(self._target(listener, named and named.name), Look(timeout=self.timeout, ca_file=self.ca_file, depth=expected.depth, **expected.questions()))
         facts["findings"] = judge(facts, expected)
         return facts
 
@@ -151,6 +155,10 @@ class Proof:
     def _has_profile(self, listener: Listener) -> bool:
         """Whether the profile that was written holds there: a service's own override of something in it is for the service to answer for."""
         return bool(self.proposal.profile) and listener.encrypts and self.proposal.decides.isdisjoint(listener.overridden)
+
+
+def _of_name(named: Named) -> Expectation:
+    return Expectation(depth="handshake", starttls=True, trust=named.trusted, name=named.trusted, deployed=named.digests)
 
 
 def _bad(result: dict) -> list:

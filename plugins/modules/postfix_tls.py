@@ -89,6 +89,48 @@ options:
       directory:
         description: Where to write the chain file. The default is C(tls) within O(config_directory).
         type: path
+  sni:
+    description:
+      - Keys and chains for names of their own, which clients ask for by SNI, in a table for C(tls_server_sni_maps). Each is proven as O(chains) are,
+        under its names. Whoever asks for no name, or for another, is served O(chains).
+      - The table names the files and holds no copy of a key. Postfix reads it, and the files, when a process starts; after a renewal, a reload is enough.
+      - Tables that the parameter has already come after this one. V([]) takes the table away.
+    type: list
+    elements: dict
+    suboptions:
+      names:
+        description: The names, such as V(mx.example.org), or V(.example.org) for all names below it.
+        type: list
+        elements: str
+        required: true
+      chains:
+        description: The chains for them, one for each kind of key.
+        type: list
+        elements: dict
+        required: true
+        suboptions:
+          name:
+            description: Name of the chain; its file is called so, with C(.pem) added. The default is the first of O(sni[].names).
+            type: str
+          key:
+            description: As O(chains[].key).
+            type: str
+          key_file:
+            description: As O(chains[].key_file).
+            type: path
+          certificate:
+            description: As O(chains[].certificate).
+            type: str
+          certificate_file:
+            description: As O(chains[].certificate_file).
+            type: path
+          keep_root:
+            description: As O(chains[].keep_root).
+            type: bool
+            default: false
+          directory:
+            description: As O(chains[].directory).
+            type: path
   parameters:
     description:
       - Parameters of C(main.cf) by their name in postconf(5). YAML booleans become C(yes) and C(no), lists are joined with commas,
@@ -244,6 +286,19 @@ EXAMPLES = r"""
       smtp_tls_security_level: may
       smtp_tls_loglevel: 1
 
+- name: Serve two further domains under their own names
+  mailsec.postfix_tls.postfix_tls:
+    sni:
+      - names: [mx.example.net]
+        chains:
+          - key_file: /etc/letsencrypt/live/mx.example.net/privkey.pem
+            certificate_file: /etc/letsencrypt/live/mx.example.net/fullchain.pem
+      - names: [mx.example.com, .mail.example.com]
+        chains:
+          - key_file: /etc/letsencrypt/live/mx.example.com/privkey.pem
+            certificate_file: /etc/letsencrypt/live/mx.example.com/fullchain.pem
+    action: reload
+
 - name: Follow Mozilla's guideline, and demand encryption from those who submit mail
   mailsec.postfix_tls.postfix_tls:
     profiles:
@@ -383,25 +438,32 @@ from ansible_collections.mailsec.postfix_tls.plugins.module_utils._transaction.k
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._transaction.plan import Plan
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._transaction.stopwatch import Stopwatch
 
+_CHAIN = {
+    "key": {"type": "str", "no_log": True},
+    "key_file": {"type": "path"},
+    "certificate": {"type": "str"},
+    "certificate_file": {"type": "path"},
+    "keep_root": {"type": "bool", "default": False},
+    "directory": {"type": "path"},
+}
+_CHAINS = {
+    "type": "list",
+    "elements": "dict",
+    "mutually_exclusive": [("key", "key_file"), ("certificate", "certificate_file")],
+    "required_one_of": [("key", "key_file"), ("certificate", "certificate_file")],
+}
 ARGUMENT_SPEC = {
     "state": {"type": "str", "choices": ["present", "restored"], "default": "present"},
     "transaction": {"type": "str"},
     "config_directory": {"type": "path", "default": "/etc/postfix"},
-    "chains": {
+    "chains": dict(_CHAINS, default=[], options=dict(_CHAIN, name={"type": "str", "default": "default"})),
+    "sni": {
         "type": "list",
         "elements": "dict",
-        "default": [],
         "options": {
-            "name": {"type": "str", "default": "default"},
-            "key": {"type": "str", "no_log": True},
-            "key_file": {"type": "path"},
-            "certificate": {"type": "str"},
-            "certificate_file": {"type": "path"},
-            "keep_root": {"type": "bool", "default": False},
-            "directory": {"type": "path"},
+            "names": {"type": "list", "elements": "str", "required": True},
+            "chains": dict(_CHAINS, required=True, options=dict(_CHAIN, name={"type": "str"})),
         },
-        "mutually_exclusive": [("key", "key_file"), ("certificate", "certificate_file")],
-        "required_one_of": [("key", "key_file"), ("certificate", "certificate_file")],
     },
     "parameters": {"type": "dict", "default": {}},
     "services": {"type": "dict", "default": {}},
@@ -538,6 +600,7 @@ class PostfixTls:
         policy = self.params["policy"]
         proposal = propose(host, Intent(
             chains=self.params["chains"],
+            sni=self.params["sni"],
             parameters=self.params["parameters"],
             services=self.params["services"],
             profiles={side: name for side, name in (self.params["profiles"] or {}).items() if name},
@@ -592,7 +655,8 @@ def main() -> t.NoReturn:
     # Ansible's own line in the system log would hold the key: it masks values as they are, and there a line end is written as \\n.
     module = AnsibleModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True, no_log=True)
     module.no_log = False
-    shown = dict(module.params, chains=[chain["name"] for chain in module.params["chains"]])
+    named = {"chains": [chain["name"] for chain in module.params["chains"]], "sni": [entry["names"] for entry in module.params["sni"] or ()]}
+    shown = dict(module.params, **named)
     module.log("Invoked with %s" % " ".join("%s=%s" % item for item in shown.items()))
     try:
         result = PostfixTls(module).result()

@@ -26,14 +26,8 @@ def take(draft: Draft) -> None:
             "chains", None, "Postfix %d.%d has no smtpd_tls_chain_files" % draft.host.version, "Postfix 3.4 or newer is needed.",
         )
     asked = [switches for switches in (draft.wanted, *draft.services.values()) if any(map(_on, switches.items()))]
-    chains = _given(draft) or (_named(draft) if asked else [])
-    usable, trust = [], {}
-    for path, chain in chains:
-        strength.judge(chain, intent.profiles.get("smtpd"), intent.min_days_left)
-        trusted = proof.prove(chain, proposal.names, intent.ca_file)
-        trust[path] = trusted and trust.get(path, True)
-        if trusted or intent.self_signed == "allow":
-            usable.append((path, chain))
+    chains = given(draft, intent.chains) or (_named(draft) if asked else [])
+    usable, trust = proven(draft, chains, proposal.names)
     if (asked or chains) and not usable:
         draft.note(
             "receiving",
@@ -49,22 +43,31 @@ def take(draft: Draft) -> None:
         return
     proposal.trusted = frozenset(path for path, trusted in trust.items() if trusted)
     if intent.chains and usable:
-        _one_of_a_kind(usable)
-        for path, chain in usable:
-            draft.add(path, FileState(chain.text().encode(), 0o600), secret=True, describe=_described)
+        plan(draft, usable)
         draft.wanted["smtpd_tls_chain_files"] = [path for path, _chain in usable]
         for name in SERVED_BY_CHAIN_FILES:
             draft.wanted.setdefault(name, None)
 
 
-def _on(switch: tuple) -> bool:
-    name, value = switch
-    return name in _SWITCHES and value not in (None, False, "", "no", "none")
+def proven(draft: Draft, chains: list, names: list) -> tuple:
+    """(those of the chains, pairs of path and Chain, that are to be served, {path: whether peers trust it under these names}).
+
+    Raises PostfixTlsError for one that no peer could use.
+    """
+    usable, trust = [], {}
+    for path, chain in chains:
+        strength.judge(chain, draft.intent.profiles.get("smtpd"), draft.intent.min_days_left)
+        trusted = proof.prove(chain, names, draft.intent.ca_file)
+        trust[path] = trusted and trust.get(path, True)
+        if trusted or draft.intent.self_signed == "allow":
+            usable.append((path, chain))
+    return usable, trust
 
 
-def _one_of_a_kind(usable: list) -> None:
+def plan(draft: Draft, usable: list) -> None:
+    """Files for these chains, which are to be served side by side. Raises PostfixTlsError where they can't be."""
     kinds: dict = {}
-    for _path, chain in usable:
+    for path, chain in usable:
         kind = chain.facts()[0]["key_type"]
         if kind in kinds:
             raise PostfixTlsError(
@@ -72,19 +75,25 @@ def _one_of_a_kind(usable: list) -> None:
                 "Postfix serves one chain of each kind: leave one out, or serve it under names of its own (sni).",
             )
         kinds[kind] = chain.name
+        draft.add(path, FileState(chain.text().encode(), 0o600), secret=True, describe=_described)
 
 
-def _given(draft: Draft) -> list:
-    """The chains asked for, as (path, Chain), each put right as it is to be sent. Raises PostfixTlsError."""
+def _on(switch: tuple) -> bool:
+    name, value = switch
+    return name in _SWITCHES and value not in (None, False, "", "no", "none")
+
+
+def given(draft: Draft, entries: list) -> list:
+    """Chains asked for, as pairs of path and Chain, each put right as it is to be sent. Raises PostfixTlsError."""
     found: dict = {}
-    for entry in draft.intent.chains:
+    for entry in entries:
         directory = entry["directory"] if entry.get("directory") else os.path.join(draft.host.directory, "tls")
         path, item = os.path.join(directory, "%s.pem" % entry["name"]), "chain %s" % entry["name"]
         if not re.fullmatch(r"[\w][\w.-]*", entry["name"], re.ASCII):
             raise PostfixTlsError("chains", repr(entry["name"]), "its file can't be called so", "Name it with letters, digits, dots, hyphens and underscores.")
         key, certificate = (entry.get(part) or source.text(item, entry["%s_file" % part]) for part in ("key", "certificate"))
         chain, told = assembly.assembled(pem.chain(entry["name"], key, certificate), entry.get("keep_root", False))
-        if path in found:
+        if path in found or path in draft.to_come:
             raise PostfixTlsError(item, path, "two chains have that file", "Give each a name of its own.")
         for sentence in told:
             draft.note(

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._error import PostfixTlsError
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix import values
@@ -20,7 +21,8 @@ from ansible_collections.mailsec.postfix_tls.plugins.module_utils._transaction.p
 class Intent:
     """What is asked for, as the module's options say it.
 
-    chains: [{name, key or key_file, certificate or certificate_file}]; files are on this host. parameters: {name: value}, services:
+    chains: [{name, key or key_file, certificate or certificate_file}]; files are on this host. sni: [{names, chains}], None leaves the
+    table alone, [] takes it away. parameters: {name: value}, services:
     {submission/inet: {name: value}}; None removes. profiles: {smtpd or smtp: name of a profile}. destinations: policy entries, None
     leaves the table alone, [] takes it away. unsupported: refuse or skip what this host's release or build lacks.
     names: what the chains have to cover; None for myhostname. ca_file: trust anchors, None for the system store. min_days_left: how
@@ -28,6 +30,7 @@ class Intent:
     """
 
     chains: list = field(default_factory=list)
+    sni: list | None = None
     parameters: dict = field(default_factory=dict)
     services: dict = field(default_factory=dict)
     profiles: dict = field(default_factory=dict)
@@ -41,10 +44,18 @@ class Intent:
     unsupported: str = "refuse"
 
 
+class Named(NamedTuple):
+    """What clients that ask for a name are to be served. digests: sha256 of each leaf. trusted: whether peers trust all of them under it."""
+
+    name: str
+    digests: list
+    trusted: bool
+
+
 @dataclass
 class Proposal:
     """plan: what to do. expected: {parameter: text} that Postfix has to read back, overrides: the same by service's key. answers:
-    {destination: policy} that C(postmap -q) has to give for table. trusted: paths of chains that peers trust under names.
+    {destination: policy} that C(postmap -q) has to give for table. trusted: paths of chains that peers trust under names. sni: [Named].
     profile: the one that the receiving side has whole, "" where it has none or something in it was asked for otherwise; decides: the
     parameters it is made of. restart: names of changed parameters that a reload would not make effective.
     """
@@ -56,6 +67,7 @@ class Proposal:
     answers: dict = field(default_factory=dict)
     trusted: frozenset = frozenset()
     names: list = field(default_factory=list)
+    sni: list = field(default_factory=list)
     receiving: bool = False
     profile: str = ""
     decides: frozenset = frozenset()

@@ -247,14 +247,17 @@ def test_after_a_killed_run_restored_undoes_that_one_then_the_one_before(run, et
     assert run(postfix_tls, **back)["changed"] is False
 
 
+@pytest.mark.parametrize("section", ["chains", "sni"])
 @pytest.mark.parametrize("secret", ["key", "key_file"])
-def test_a_key_that_is_wrong_is_told_without_being_shown(run, etc: Path, monkeypatch, secret: str) -> None:
+def test_a_key_that_is_wrong_is_told_without_being_shown(run, etc: Path, monkeypatch, secret: str, section: str) -> None:
     other = issue("mx.example.org", ROOT)
     (etc / "key.pem").write_text(other.key_pem(), encoding="utf-8")
     held = other.key_pem() if secret == "key" else str(etc / "key.pem")
     logged: list = []
     monkeypatch.setattr(basic.AnsibleModule, "log", lambda _self, message, **_more: logged.append(message))
-    result = run(postfix_tls, **arguments(etc, chains=[{"name": "default", secret: held, "certificate": LEAF.pem}], _ansible_verbosity=4))
+    wrong = [{"name": "default", secret: held, "certificate": LEAF.pem}]
+    asked = {"chains": wrong} if section == "chains" else {"chains": [], "sni": [{"names": ["mx.example.org"], "chains": wrong}]}
+    result = run(postfix_tls, **arguments(etc, _ansible_verbosity=4, **asked))
     assert result["msg"].startswith("chain default: the key belongs to none of its certificates.")
     said = json.dumps(result) + str(logged)
     assert not [line for line in other.key_pem().splitlines() if line in said]

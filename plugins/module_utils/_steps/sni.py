@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# This file is private to the collection: it may change in any release.
+"""Chains for names of their own, which clients ask for by SNI; whoever asks for none, or for another, is served the chains of main.cf.
+
+The table names files and Postfix reads them when a process starts, so there is no copy of a key to renew.
+Source: postconf(5) tls_server_sni_maps.
+"""
+from __future__ import annotations
+
+import os
+import re
+
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._error import PostfixTlsError
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.policy import HEADER
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._steps import chains, own_table
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._steps.draft import Draft, Named
+
+_NAME = "tls_server_sni_maps"
+_LABEL = r"[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?"
+_HOST = re.compile(r"\.?%s(\.%s)*" % (_LABEL, _LABEL))
+_REMEDY = "List its entries as sni and move it away."
+
+
+def write(draft: Draft) -> None:
+    """Raises PostfixTlsError for a name that can be none, a chain that no peer could use, or a file that was not written here."""
+    if draft.intent.sni is None:
+        return
+    path = os.path.join(draft.host.directory, "tls", "sni")
+    lines: dict = {}
+    for entry in draft.intent.sni:
+        if not entry["names"] or not entry["chains"]:
+            raise PostfixTlsError("sni", entry["names"], "an entry without a name or without a chain serves nobody", "Write both, or leave the entry out.")
+        names = [_judged(name, lines) for name in entry["names"]]
+        default = names[0].strip(".")
+        wanted = [dict(asked, name=asked.get("name") or default) for asked in entry["chains"]]
+        usable, trust = chains.proven(draft, chains.given(draft, wanted), [_example(name) for name in names])
+        if not usable:
+            draft.note(
+                "sni", "%s: the certificate is self-signed, so it is not served" % ", ".join(names), "a certificate from a CA that peers trust",
+                "install one, or on a private network allow it (self_signed: allow)", "postconf(5) tls_server_sni_maps",
+            )
+            continue
+        chains.plan(draft, usable)
+        files = [file for file, _chain in usable]
+        if any(re.search(r"[\s,]", file) for file in files):
+            raise PostfixTlsError("sni", ", ".join(files), "in that table a blank or a comma would end the path", "Name another directory.")
+        lines.update(dict.fromkeys(names, ", ".join(files)))
+        digests = [chain.facts()[0]["sha256"] for _file, chain in usable]
+        draft.proposal.sni.append(Named(_example(names[0]), digests, all(trust[file] for file in files)))
+    if lines:
+        own_table.put(draft, _NAME, path, HEADER + "".join("%s\t%s\n" % line for line in lines.items()), _REMEDY)
+    else:
+        own_table.take_away(draft, _NAME, path)
+
+
+def _judged(name: str, taken: dict) -> str:
+    folded = name.lower()
+    if not _HOST.fullmatch(folded):
+        raise PostfixTlsError(
+            "sni", repr(name), "it is no name that a client asks for",
+            "Write mx.example.org, or .example.org for all names below it; other letters in their IDNA form (xn--).",
+        )
+    if folded in taken:
+        raise PostfixTlsError("sni", name, "it is listed twice", "Keep one entry for this name.")
+    return folded
+
+
+def _example(name: str) -> str:
+    """A name that a client asks for, of those that an entry is for."""
+    return "any%s" % name if name.startswith(".") else name
