@@ -14,6 +14,7 @@ import pytest
 from ansible.module_utils import basic
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.main_cf import MainCf
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._transaction import apply, kept
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils import _change
 from ansible_collections.mailsec.postfix_tls.plugins.modules import postfix_tls
 from hosts_of_text import MASTER, instance
 from issuing import issue
@@ -42,7 +43,7 @@ def etc(tmp_path: Path, monkeypatch) -> Path:
 
     monkeypatch.setattr(postfix_tls, "runner", lambda _module: command)
     monkeypatch.setattr(kept, "ROOT", str(tmp_path / "lib"))
-    monkeypatch.setattr(postfix_tls, "Kept", lambda directory: kept.Kept(directory, str(tmp_path / "lib")))
+    monkeypatch.setattr(_change, "Kept", lambda directory: kept.Kept(directory, str(tmp_path / "lib")))
     return etc
 
 
@@ -201,7 +202,7 @@ def test_a_run_that_died_is_told_by_the_next_one(run, etc: Path, live, monkeypat
     with MailServer(Behaviour(chain=LEAF)) as server:
         live(server)
         with monkeypatch.context() as patch:
-            patch.setattr(postfix_tls.Service, "make_live", dies)
+            patch.setattr(_change.Service, "make_live", dies)
             with pytest.raises(Killed):
                 run(postfix_tls, **arguments(etc, **MADE_LIVE))
         predicted = run(postfix_tls, **arguments(etc, _ansible_check_mode=True, **MADE_LIVE))
@@ -234,7 +235,7 @@ def test_after_a_killed_run_restored_undoes_that_one_then_the_one_before(run, et
     run(postfix_tls, **arguments(etc))
     states.append(files_of(etc))
     with monkeypatch.context() as patch:
-        patch.setattr(postfix_tls.Service, "check", dies)
+        patch.setattr(_change.Service, "check", dies)
         with pytest.raises(Killed):
             run(postfix_tls, **arguments(etc, parameters={"smtpd_tls_security_level": "may", "smtpd_tls_loglevel": 2}))
     assert files_of(etc) != states[1]
