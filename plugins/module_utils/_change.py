@@ -11,6 +11,7 @@ from ansible_collections.mailsec.postfix_tls.plugins.module_utils._intent import
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.instance import Instance, Run
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.service import Service
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._proof import Proof
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._steps import renewal
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._steps.draft import Intent, Proposal
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._transaction.apply import Transaction
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._transaction.kept import Kept
@@ -64,6 +65,8 @@ class Change:
             proposal = self.stopwatch.timed("plan", self._propose)(host)
             proof = Proof(self.read, self.run, proposal, self.verify["ca_file"], self.verify["timeout"], self.diff)
             outcome = self._transaction(proof).carry_out(proposal.plan)
+            if self.params["state"] == "restored" or proposal.renewal:
+                renewal.settle(self.run, self.params["config_directory"])
         if self.params["state"] == "restored":
             proposal.receiving = _receives_encrypted(self.read())
         told = self._told(host, proposal, taken_back)
@@ -121,6 +124,7 @@ class Change:
             names=self.verify["names"],
             ca_file=self.verify["ca_file"],
             min_days_left=self.verify["min_days_left"],
+            renewal=self.params["renewal"],
             self_signed=self.params["self_signed"],
             public_encrypt=self.params["public_encrypt"],
             unsupported=self.params["unsupported"],

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._error import PostfixTlsError
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.instance import Instance
-from ansible_collections.mailsec.postfix_tls.plugins.module_utils._steps import chains, modernising, overrides, parameters, policy, profiles, services, sni
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._steps import chains, modernising, overrides, parameters, policy, profiles, renewal, services, sni
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._steps.draft import Draft, Intent, Proposal
 
 LEVEL = "smtpd_tls_security_level"
@@ -25,6 +25,7 @@ def propose(host: Instance, intent: Intent) -> Proposal:
     services.write(draft)
     policy.write(draft)
     sni.write(draft)
+    renewal.write(draft)
     after = host.after(draft.written, draft.master.services)
     _refuse_public_encrypt(draft, after)
     overrides.tell(draft)

@@ -131,6 +131,15 @@ options:
           directory:
             description: As O(chains[].directory).
             type: path
+  renewal:
+    description:
+      - Whether a program on the host serves renewed certificates without Ansible. It reads the files that O(chains) and O(sni) name by O(chains[].key_file)
+        and O(chains[].certificate_file), proves them as this module does, writes the chain files, reloads Postfix, and proves on the wire that
+        every listener serves the new leaf. When any of it fails, the old files are put back and the mail log says why.
+      - C(/usr/local/sbin/postfix-tls-renew) is started by systemd when one of the files changes, and daily; where there is no systemd, daily by
+        C(/etc/cron.daily); and by certbot after each renewal, where files are certbot's. It needs the Python that this module runs with, and nothing else.
+      - V(false) removes it; without a value it is left as it is. A renewal is nothing that O(state=restored) returns from.
+    type: bool
   parameters:
     description:
       - Parameters of C(main.cf) by their name in postconf(5). YAML booleans become C(yes) and C(no), lists are joined with commas,
@@ -456,6 +465,7 @@ ARGUMENT_SPEC = {
             "chains": dict(_CHAINS, required=True, options=dict(_CHAIN, name={"type": "str"})),
         },
     },
+    "renewal": {"type": "bool"},
     "parameters": {"type": "dict", "default": {}},
     "services": {"type": "dict", "default": {}},
     "profiles": {"type": "dict", "options": {side: {"type": "str", "choices": list(PROFILES)} for side in ("smtpd", "smtp")}},

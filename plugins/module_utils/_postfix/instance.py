@@ -79,7 +79,7 @@ class Instance:
     """
 
     def __init__(self, run: Run, directory: str, services: list, values: dict, pending: dict | None = None) -> None:
-        self._run = run
+        self.run = run
         self.directory = directory
         self.services = services
         self.values = values
@@ -107,8 +107,8 @@ class Instance:
         """The same instance with these parameters and services written; None removes a parameter, and its default stays open here."""
         pending = dict(self._pending, **{name: value or "" for name, value in changes.items()})
         plain = not any("$" in value for value in pending.values())
-        values = dict(self.values, **pending) if plain else effective_values(self._run, self.directory, pending)
-        return Instance(self._run, self.directory, self.services if services is None else services, values, pending)
+        values = dict(self.values, **pending) if plain else effective_values(self.run, self.directory, pending)
+        return Instance(self.run, self.directory, self.services if services is None else services, values, pending)
 
     def effective(self, name: str, service: Service | None = None) -> str:
         """A parameter's value for a service: its own C(-o), else main.cf, else the default."""
@@ -120,12 +120,12 @@ class Instance:
             return self.values
         asked = tuple(sorted(service.overrides.items()))
         if asked not in self._asked:
-            self._asked[asked] = effective_values(self._run, self.directory, dict(self._pending, **service.overrides))
+            self._asked[asked] = effective_values(self.run, self.directory, dict(self._pending, **service.overrides))
         return self._asked[asked]
 
     def expanded(self, text: str) -> str:
         """A value that is not written yet, with its $names as main.cf has them."""
-        return effective_values(self._run, self.directory, dict(self._pending, **{_SCRATCH: text}), _SCRATCH)[_SCRATCH] if "$" in text else text
+        return effective_values(self.run, self.directory, dict(self._pending, **{_SCRATCH: text}), _SCRATCH)[_SCRATCH] if "$" in text else text
 
     @cached_property
     def table_types(self) -> list:
@@ -148,7 +148,7 @@ class Instance:
 
     def lines(self, *options: str) -> list:
         """What C(postconf) prints; nothing where this release does not know the option."""
-        _status, out, _err = self._run(["postconf", "-c", self.directory, *options])
+        _status, out, _err = self.run(["postconf", "-c", self.directory, *options])
         return out.splitlines()
 
     def listeners(self) -> list[Listener]:

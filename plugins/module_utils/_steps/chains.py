@@ -43,7 +43,7 @@ def take(draft: Draft) -> None:
         return
     proposal.trusted = frozenset(path for path, trusted in trust.items() if trusted)
     if intent.chains and usable:
-        plan(draft, usable)
+        _plan(draft, usable)
         draft.wanted["smtpd_tls_chain_files"] = [path for path, _chain in usable]
         for name in SERVED_BY_CHAIN_FILES:
             draft.wanted.setdefault(name, None)
@@ -64,7 +64,15 @@ def proven(draft: Draft, chains: list, names: list) -> tuple:
     return usable, trust
 
 
-def plan(draft: Draft, usable: list) -> None:
+def serve(draft: Draft, entries: list, names: list) -> tuple:
+    """(paths of the chains planned, those of them that peers trust under these names, sha256 of each leaf). Raises PostfixTlsError."""
+    usable, trust = proven(draft, given(draft, entries), names)
+    _plan(draft, usable)
+    trusted = frozenset(path for path, good in trust.items() if good)
+    return [path for path, _chain in usable], trusted, [chain.facts()[0]["sha256"] for _path, chain in usable]
+
+
+def _plan(draft: Draft, usable: list) -> None:
     """Files for these chains, which are to be served side by side. Raises PostfixTlsError where they can't be."""
     kinds: dict = {}
     for path, chain in usable:

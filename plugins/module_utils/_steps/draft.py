@@ -26,7 +26,7 @@ class Intent:
     {submission/inet: {name: value}}; None removes. profiles: {smtpd or smtp: name of a profile}. destinations: policy entries, None
     leaves the table alone, [] takes it away. unsupported: refuse or skip what this host's release or build lacks.
     names: what the chains have to cover; None for myhostname. ca_file: trust anchors, None for the system store. min_days_left: how
-    long each certificate has to be valid.
+    long each certificate has to be valid. renewal: whether a program on the host is to serve renewed files; None leaves that as it is.
     """
 
     chains: list = field(default_factory=list)
@@ -39,6 +39,7 @@ class Intent:
     names: list | None = None
     ca_file: str | None = None
     min_days_left: int = 0
+    renewal: bool | None = None
     self_signed: str = "sending_only"
     public_encrypt: str = "refuse"
     unsupported: str = "refuse"
@@ -57,7 +58,8 @@ class Proposal:
     """plan: what to do. expected: {parameter: text} that Postfix has to read back, overrides: the same by service's key. answers:
     {destination: policy} that C(postmap -q) has to give for table. trusted: paths of chains that peers trust under names. sni: [Named].
     profile: the one that the receiving side has whole, "" where it has none or something in it was asked for otherwise; decides: the
-    parameters it is made of. restart: names of changed parameters that a reload would not make effective.
+    parameters it is made of. restart: names of changed parameters that a reload would not make effective. renewal: whether its program
+    and what starts it are to be there, or to go.
     """
 
     plan: Plan
@@ -72,6 +74,7 @@ class Proposal:
     profile: str = ""
     decides: frozenset = frozenset()
     restart: list = field(default_factory=list)
+    renewal: bool = False
 
 
 @dataclass

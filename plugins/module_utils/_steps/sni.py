@@ -31,26 +31,34 @@ def write(draft: Draft) -> None:
         if not entry["names"] or not entry["chains"]:
             raise PostfixTlsError("sni", entry["names"], "an entry without a name or without a chain serves nobody", "Write both, or leave the entry out.")
         names = [_judged(name, lines) for name in entry["names"]]
-        default = names[0].strip(".")
-        wanted = [dict(asked, name=asked.get("name") or default) for asked in entry["chains"]]
-        usable, trust = chains.proven(draft, chains.given(draft, wanted), [_example(name) for name in names])
-        if not usable:
+        files = serve(draft, entry)
+        if not files:
             draft.note(
                 "sni", "%s: the certificate is self-signed, so it is not served" % ", ".join(names), "a certificate from a CA that peers trust",
                 "install one, or on a private network allow it (self_signed: allow)", "postconf(5) tls_server_sni_maps",
             )
             continue
-        chains.plan(draft, usable)
-        files = [file for file, _chain in usable]
         if any(re.search(r"[\s,]", file) for file in files):
             raise PostfixTlsError("sni", ", ".join(files), "in that table a blank or a comma would end the path", "Name another directory.")
         lines.update(dict.fromkeys(names, ", ".join(files)))
-        digests = [chain.facts()[0]["sha256"] for _file, chain in usable]
-        draft.proposal.sni.append(Named(_example(names[0]), digests, all(trust[file] for file in files)))
     if lines:
         own_table.put(draft, _NAME, path, HEADER + "".join("%s\t%s\n" % line for line in lines.items()), _REMEDY)
     else:
         own_table.take_away(draft, _NAME, path)
+
+
+def serve(draft: Draft, entry: dict) -> list:
+    """Plans the files of an entry's chains, and their proof; returns the paths, none where peers would trust none of them."""
+    names = [_example(name.lower()) for name in entry["names"]]
+    files, trusted, digests = chains.serve(draft, chains_of(entry), names)
+    if files:
+        draft.proposal.sni.append(Named(names[0], digests, trusted.issuperset(files)))
+    return files
+
+
+def chains_of(entry: dict) -> list:
+    """An entry's chains, each with its name."""
+    return [dict(asked, name=asked.get("name") or entry["names"][0].strip(".").lower()) for asked in entry["chains"]]
 
 
 def _judged(name: str, taken: dict) -> str:

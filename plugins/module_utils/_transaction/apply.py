@@ -13,6 +13,10 @@ from ansible_collections.mailsec.postfix_tls.plugins.module_utils._transaction.k
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._transaction.plan import Plan
 
 
+#: The kind of a change that nobody asked for: what a rollback returns to stays the state before the last one that somebody did.
+RENEWAL = "renewal"
+
+
 @dataclass
 class Outcome:
     """action_taken: none, reload or restart. transaction: id of the kept state before the change, None without one.
@@ -64,7 +68,13 @@ class Transaction:
         except Exception as error:  # whatever it was, Postfix does not stay on a state that is not proven
             unforeseen = PostfixTlsError("postfix_tls", repr(error), "this was not foreseen", "Report it.")
             raise self._restore(unforeseen, seen_before) from error
-        return Outcome(True, self.action, self.kept.commit(), resumed, results, seen_before)
+        return Outcome(True, self.action, self._committed(), resumed, results, seen_before)
+
+    def _committed(self) -> str | None:
+        if self.kind != RENEWAL:
+            return self.kept.commit()
+        self.kept.pending.discard()
+        return None
 
     def _live(self) -> list:
         if self.action == "none":
