@@ -84,12 +84,10 @@ def write(draft: Draft) -> None:
         (not os.path.isdir(_SYSTEMD), True, _CRON, _SCRIPT, 0o755),
         (any(source.startswith(_CERTBOT + "/") for source in sources), True, _HOOK, _SCRIPT, 0o755),
     ):
-        if not wanted:
-            continue
-        if draft.intent.renewal:
+        if draft.intent.renewal and wanted:
             content = bundle() if text is None else text.encode()
             draft.add(name, FileState(content, mode), secret=text is None, describe=_described if text is None else None)
-        elif os.path.exists(name) and (last or not shared):
+        elif not draft.intent.renewal and os.path.exists(name) and (last or not shared):
             draft.drop(name)
 
 

@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+name: certificate_chains
+author:
+  - mailsec.postfix_tls maintainers (@mailsec)
+short_description: Chains as the role tls_certificate is told of them, as the module takes them
+description:
+  - Makes of entries with a name, key and chain what M(mailsec.postfix_tls.postfix_tls#module) takes as O(mailsec.postfix_tls.postfix_tls#module:chains),
+    and of entries with names what it takes as O(mailsec.postfix_tls.postfix_tls#module:sni).
+  - Files on the controller are read here, encrypted ones too, where the vault's password is known.
+  - With O(complaints) it says what is missing instead.
+options:
+  _terms:
+    description: The entries, as the role's variables C(tls_certificate_chains) and C(tls_certificate_sni) have them.
+    type: list
+    elements: dict
+    required: true
+  source:
+    description: Where key and chain come from, as the role's variable C(tls_certificate_source) says.
+    type: str
+    required: true
+  complaints:
+    description: What the entries are called, with C({}) for their number; then one sentence is returned for each thing that is missing.
+    type: str
+"""
+
+EXAMPLES = r"""
+---
+- name: Install a chain from files on the controller
+  mailsec.postfix_tls.postfix_tls:
+    chains: "{{ query('mailsec.postfix_tls.certificate_chains', *entries, source='files') }}"
+  vars:
+    entries:
+      - name: ecdsa
+        key_file: /srv/keys/mx.example.org.key
+        chain_file: /srv/keys/mx.example.org.pem
+"""
+
+RETURN = r"""
+_raw:
+  description: The module's chains, or its entries for SNI; with O(complaints), sentences.
+  type: list
+  elements: raw
+  sample: ["tls_certificate_chains[0].key_file: not set, and tls_certificate_source = files needs it."]
+"""
+
+import os
+
+from ansible.plugins.lookup import LookupBase
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils import _certificates
+
+
+class LookupModule(LookupBase):
+    def run(self, terms: list, variables: dict | None = None, **kwargs: object) -> list:
+        self.set_options(var_options=variables, direct=kwargs)
+        source, called = self.get_option("source"), self.get_option("complaints")
+        if source not in _certificates.SOURCES:
+            return []  # what it is instead, the role's specification says
+        if called:
+            return _certificates.complaints(source, terms, lambda path: bool(self._found(path, variables)), called)
+        return _certificates.made(source, terms, lambda path: self._loader.get_text_file_contents(self._found(path, variables)))
+
+    def _found(self, path: str, variables: dict | None) -> str | None:
+        found = self.find_file_in_search_path(variables, "files", os.path.expanduser(path), ignore_missing=True)
+        return found if found and os.path.isfile(found) else None
