@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 import os
-from contextlib import suppress
 
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._error import PostfixTlsError
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.instance import Run
@@ -95,20 +94,21 @@ def settle(run: Run, directory: str) -> None:
     """systemd is told of units that are there and not at work, and of those that are gone. Raises PostfixTlsError where it refuses."""
     if not os.path.isdir(_SYSTEMD):
         return
-    for unit in (_path_unit(directory), "%s/%s.timer" % (_UNITS, NAME)):
-        name, there = os.path.basename(unit), os.path.exists(unit)
-        status, _out, _err = run(["systemctl", "is-active", "--quiet", name])
-        if there == (status == 0):
-            continue
-        if not there:
+    for unit, wants in ((_path_unit(directory), "multi-user.target.wants"), ("%s/%s.timer" % (_UNITS, NAME), "timers.target.wants")):
+        name = os.path.basename(unit)
+        link = os.path.join(_UNITS, wants, name)
+        if os.path.exists(unit):
+            status, _out, _err = run(["systemctl", "is-active", "--quiet", name])
+            if status:
+                run(["systemctl", "daemon-reload"])
+                status, _out, err = run(["systemctl", "enable", "--now", name])
+            if status:
+                raise PostfixTlsError(name, None, "systemd does not start it (%s)" % err.strip(), "systemctl status %s says more." % name)
+        elif os.path.lexists(link):
             run(["systemctl", "stop", name])
-            for wants in ("multi-user.target.wants", "timers.target.wants"):
-                with suppress(OSError):
-                    os.unlink(os.path.join(_UNITS, wants, name))
-        run(["systemctl", "daemon-reload"])
-        status, _out, err = run(["systemctl", "enable", "--now", name]) if there else (0, "", "")
-        if status:
-            raise PostfixTlsError(name, None, "systemd does not start it (%s)" % err.strip(), "systemctl status %s says more." % name)
+            run(["systemctl", "reset-failed", name])
+            os.unlink(link)
+            run(["systemctl", "daemon-reload"])
 
 
 def instances(run: Run) -> list:
