@@ -112,8 +112,11 @@ def settle(run: Run, directory: str) -> None:
 
 
 def instances(run: Run) -> list:
-    """The configuration directories of all instances (postconf(5) multi_instance_directories)."""
-    _status, out, _err = run(["postconf", "-c", DEFAULT_DIRECTORY, "-h", "multi_instance_directories"])
+    """The configuration directories of all instances (postconf(5) multi_instance_directories); none where there is no Postfix."""
+    try:
+        _status, out, _err = run(["postconf", "-c", DEFAULT_DIRECTORY, "-h", "multi_instance_directories"])
+    except FileNotFoundError:
+        return []
     return [DEFAULT_DIRECTORY, *words(out.strip(), ", \t\n")]
 
 

@@ -2,15 +2,12 @@
 """A variable that a role does not have, or that is of another type, is named with what to write."""
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import yaml
 from ansible_collections.mailsec.postfix_tls.plugins.lookup.role_complaints import ROLES, complaints
+from templating import templated
 
 OPTIONS = {
     "smtp_tls_enabled": {"type": "bool", "default": True},
@@ -40,14 +37,7 @@ def test_what_does_not_fit_is_named(values: dict, told: str) -> None:
 
 def asked_of_ansible(variables: dict, roles: list, tmp_path: Path) -> list:
     """What the lookup says of these variables when Ansible itself templates them."""
-    (tmp_path / "variables.json").write_text(json.dumps(variables), encoding="utf-8")
-    told = subprocess.run(
-        [sys.executable, "-m", "ansible", "adhoc", "localhost", "-m", "ansible.builtin.debug", "-e", "@%s" % (tmp_path / "variables.json"),
-         "-a", "msg={{ query('mailsec.postfix_tls.role_complaints', %s) }}" % ", ".join(map(repr, roles))],
-        env={**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(ROLES.parent / ".cache"), "ANSIBLE_NOCOLOR": "1"},
-        capture_output=True, text=True, check=True,
-    )
-    return json.loads(told.stdout.partition("=> ")[2])["msg"]
+    return templated("query('mailsec.postfix_tls.role_complaints', %s)" % ", ".join(map(repr, roles)), variables, tmp_path)
 
 
 def test_of_the_defaults_of_all_roles_nothing_is_complained_and_of_a_wrong_one_once(tmp_path: Path) -> None:
