@@ -5,12 +5,13 @@ from __future__ import annotations
 
 from typing import Callable
 
-#: {source: {option of the module: (key of the user's entry, whether it names a file on the controller)}}
+#: {source: {option of the module: (key of the user's entry, None where it is switched on, whether it names a file on the controller)}}
 SOURCES = {
     "none": {},
     "files": {"key": ("key_file", True), "certificate": ("chain_file", True)},
     "content": {"key": ("key_content", False), "certificate": ("chain_content", False)},
     "remote": {"key_file": ("key_file", False), "certificate_file": ("chain_file", False)},
+    "self_signed": {"self_signed": (None, False)},
 }
 _AS_THEY_ARE = ("name", "directory", "keep_root")
 
@@ -23,7 +24,7 @@ def made(source: str, entries: list, read: Callable[[str], str]) -> list:
         if entry.get("names"):
             found.append({"names": entry["names"], "chains": made(source, _chains(entry), read)})
             continue
-        chain = {option: read(entry[key]) if on_controller else entry[key] for option, (key, on_controller) in options.items()}
+        chain = {option: read(entry[key]) if on_controller else key is None or entry[key] for option, (key, on_controller) in options.items()}
         found.append(dict(chain, **{key: entry[key] for key in _AS_THEY_ARE if entry.get(key) not in (None, "")}))
     return found
 
@@ -37,7 +38,7 @@ def complaints(source: str, entries: list, exists: Callable[[str], bool], where:
             told += complaints(source, _chains(entry), exists, item + ("chains[{}]." if entry.get("chains") else ""))
             continue
         for key, on_controller in SOURCES[source].values():
-            if not entry.get(key):
+            if key and not entry.get(key):
                 told.append("%s%s: not set, and tls_certificate_source = %s needs it." % (item, key, source))
             elif on_controller and not exists(entry[key]):
                 told.append("%s%s = %s: there is no such file on the controller; where it is on the host, set tls_certificate_source to remote." % (

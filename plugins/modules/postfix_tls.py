@@ -82,6 +82,11 @@ options:
       certificate_file:
         description: A file on this host that holds the chain.
         type: path
+      self_signed:
+        description:
+          - Has a certificate made here that only vouches for itself, for the names that chains have to cover. It is made only where it may be
+            served (O(self_signed=allow)); it is kept while it covers the names and is valid, and made anew with the same key.
+        type: bool
       keep_root:
         description: Sends the root too, where it is in the chain. A TLSA record of usage 2 that names the root needs that (RFC 7671).
         type: bool
@@ -124,6 +129,9 @@ options:
           certificate_file:
             description: As O(chains[].certificate_file).
             type: path
+          self_signed:
+            description: As O(chains[].self_signed).
+            type: bool
           keep_root:
             description: As O(chains[].keep_root).
             type: bool
@@ -443,14 +451,15 @@ _CHAIN = {
     "key_file": {"type": "path"},
     "certificate": {"type": "str"},
     "certificate_file": {"type": "path"},
+    "self_signed": {"type": "bool"},
     "keep_root": {"type": "bool", "default": False},
     "directory": {"type": "path"},
 }
 _CHAINS = {
     "type": "list",
     "elements": "dict",
-    "mutually_exclusive": [("key", "key_file"), ("certificate", "certificate_file")],
-    "required_one_of": [("key", "key_file"), ("certificate", "certificate_file")],
+    "mutually_exclusive": [("key", "key_file", "self_signed"), ("certificate", "certificate_file", "self_signed")],
+    "required_one_of": [("key", "key_file", "self_signed"), ("certificate", "certificate_file", "self_signed")],
 }
 ARGUMENT_SPEC = {
     "state": {"type": "str", "choices": ["present", "restored"], "default": "present"},

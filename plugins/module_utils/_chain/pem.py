@@ -28,11 +28,12 @@ _LOCKED = {
 
 @dataclass(frozen=True)
 class Chain:
-    """name: what the user calls it. key: one PEM block. certificates: PEM blocks, leaf first."""
+    """name: what the user calls it. key: one PEM block. certificates: PEM blocks, leaf first. made: just now, here."""
 
     name: str
     key: str
     certificates: tuple
+    made: bool = False
 
     def text(self) -> str:
         return self.key + "".join(self.certificates)

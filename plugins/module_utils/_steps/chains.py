@@ -6,11 +6,12 @@ from __future__ import annotations
 import os
 import re
 
-from ansible_collections.mailsec.postfix_tls.plugins.module_utils._chain import assembly, pem, proof, source, strength
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._chain import assembly, pem, proof, self_signed, source, strength
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._error import PostfixTlsError
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix import values
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.instance import SERVED_BY_CHAIN_FILES, chain_files
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._steps.draft import Draft
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._transaction import files
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._transaction.files import FileState
 
 CHAIN_FILES_SINCE = (3, 4)
@@ -26,13 +27,13 @@ def take(draft: Draft) -> None:
             "chains", None, "Postfix %d.%d has no smtpd_tls_chain_files" % draft.host.version, "Postfix 3.4 or newer is needed.",
         )
     asked = [switches for switches in (draft.wanted, *draft.services.values()) if any(map(_on, switches.items()))]
-    chains = given(draft, intent.chains) or (_named(draft) if asked else [])
+    chains = given(draft, intent.chains, proposal.names) or (_named(draft) if asked else [])
     usable, trust = proven(draft, chains, proposal.names)
-    if (asked or chains) and not usable:
+    if (asked or chains or intent.chains) and not usable:
         draft.note(
             "receiving",
             "%s, so encryption is not offered for receiving; this does not touch sending"
-            % ("the certificate is self-signed" if chains else "there is no certificate"),
+            % ("the certificate is self-signed" if chains or intent.chains else "there is no certificate"),
             "a certificate from a CA that peers trust",
             "install one (tls_certificate_source); on a private network, where peers know this certificate,"
             " allow it: smtpd_tls_allow_self_signed: true (the module's self_signed: allow)",
@@ -66,7 +67,7 @@ def proven(draft: Draft, chains: list, names: list) -> tuple:
 
 def serve(draft: Draft, entries: list, names: list) -> tuple:
     """(paths of the chains planned, those of them that peers trust under these names, sha256 of each leaf). Raises PostfixTlsError."""
-    usable, trust = proven(draft, given(draft, entries), names)
+    usable, trust = proven(draft, given(draft, entries, names), names)
     _plan(draft, usable)
     trusted = frozenset(path for path, good in trust.items() if good)
     return [path for path, _chain in usable], trusted, [chain.facts()[0]["sha256"] for _path, chain in usable]
@@ -83,7 +84,7 @@ def _plan(draft: Draft, usable: list) -> None:
                 "Postfix serves one chain of each kind: leave one out, or serve it under names of its own (sni).",
             )
         kinds[kind] = chain.name
-        draft.add(path, FileState(chain.text().encode(), 0o600), secret=True, describe=_described)
+        draft.add(path, FileState(chain.text().encode(), 0o600), secret=True, describe=_made if chain.made else _described)
 
 
 def _on(switch: tuple) -> bool:
@@ -91,18 +92,26 @@ def _on(switch: tuple) -> bool:
     return name in _SWITCHES and value not in (None, False, "", "no", "none")
 
 
-def given(draft: Draft, entries: list) -> list:
-    """Chains asked for, as pairs of path and Chain, each put right as it is to be sent. Raises PostfixTlsError."""
+def given(draft: Draft, entries: list, names: list) -> list:
+    """Chains asked for, as pairs of path and Chain, each put right as it is to be sent. names: for one that is made here.
+
+    Without those that would be made here and then not be served. Raises PostfixTlsError.
+    """
     found: dict = {}
     for entry in entries:
         directory = entry["directory"] if entry.get("directory") else os.path.join(draft.host.directory, "tls")
         path, item = os.path.join(directory, "%s.pem" % entry["name"]), "chain %s" % entry["name"]
         if not re.fullmatch(r"[\w][\w.-]*", entry["name"], re.ASCII):
             raise PostfixTlsError("chains", repr(entry["name"]), "its file can't be called so", "Name it with letters, digits, dots, hyphens and underscores.")
-        key, certificate = (entry.get(part) or source.text(item, entry["%s_file" % part]) for part in ("key", "certificate"))
-        chain, told = assembly.assembled(pem.chain(entry["name"], key, certificate), entry.get("keep_root", False))
         if path in found or path in draft.to_come:
             raise PostfixTlsError(item, path, "two chains have that file", "Give each a name of its own.")
+        if entry.get("self_signed"):
+            if draft.intent.self_signed == "allow":
+                held = (files.read(path).content or b"").decode("utf-8", "replace")
+                found[path] = self_signed.chain(draft.host.run, entry["name"], names, held)
+            continue
+        key, certificate = (entry.get(part) or source.text(item, entry["%s_file" % part]) for part in ("key", "certificate"))
+        chain, told = assembly.assembled(pem.chain(entry["name"], key, certificate), entry.get("keep_root", False))
         for sentence in told:
             draft.note(
                 "chains", "%s: %s" % (item, sentence), "the certificate of the key, then each one's issuer, without the root",
@@ -143,3 +152,8 @@ def _described(state: FileState) -> str:
     except PostfixTlsError:  # a damaged file may be replaced like any other
         digests = []
     return "private key: not shown\nleaf certificate sha256: %s\nmode: %04o\n" % (digests[0] if digests else "none", state.mode)
+
+
+def _made(state: FileState) -> str:
+    """The same for check mode and for the run that makes another one."""
+    return "" if state.content is None else "private key: not shown\na self-signed certificate, made on the host\nmode: %04o\n" % state.mode
