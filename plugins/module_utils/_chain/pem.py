@@ -10,6 +10,7 @@ import hashlib
 import re
 import ssl
 from dataclasses import dataclass
+from functools import lru_cache
 
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._error import PostfixTlsError
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls import certificate
@@ -40,12 +41,7 @@ class Chain:
 
     def facts(self) -> list:
         """What each certificate says of itself, as RV(results[].certificates). Raises PostfixTlsError for one that can't be read."""
-        told = []
-        for number, block in enumerate(self.certificates, 1):
-            told.append(certificate.facts(_der("chain %s" % self.name, block, number)))
-            if told[-1]["subject"] is None:
-                raise _damaged("chain %s" % self.name, number)
-        return told
+        return [_facts("chain %s" % self.name, number, block) for number, block in enumerate(self.certificates, 1)]
 
 
 def chain(name: str, key: str, certificates: str) -> Chain:
@@ -103,6 +99,15 @@ def digest(block: str) -> str:
 def oversized(item: str, value: object, size: int) -> PostfixTlsError:
     """For what is too long to be a key or a chain. size: in bytes."""
     return PostfixTlsError(item, value, "with %d bytes that is no key or chain" % size, "Name the right file.")
+
+
+@lru_cache(maxsize=64)
+def _facts(item: str, number: int, block: str) -> dict:
+    """Each step asks again for the same certificates."""
+    told = certificate.facts(_der(item, block, number))
+    if told["subject"] is None:
+        raise _damaged(item, number)
+    return told
 
 
 def _der(item: str, block: str, number: int = 1) -> bytes:
