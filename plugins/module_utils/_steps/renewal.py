@@ -22,6 +22,7 @@ REQUEST = os.path.join("tls", "renewal.json")
 _SYSTEMD = "/run/systemd/system"
 _UNITS = "/etc/systemd/system"
 _CRON = "/etc/cron.daily/%s" % NAME
+_CRONS = ("/usr/sbin/cron", "/usr/sbin/crond", "/usr/sbin/anacron", "/usr/sbin/fcron")
 _CERTBOT = "/etc/letsencrypt"
 _HOOK = "%s/renewal-hooks/deploy/%s" % (_CERTBOT, NAME)
 _MINE = "# Written by mailsec.postfix_tls; what is changed here by hand is overwritten.\n"
@@ -70,6 +71,14 @@ def write(draft: Draft) -> None:
         raise PostfixTlsError(
             "renewal", True, "no chain comes from files on this host, so there is nothing to renew",
             "Give key_file and certificate_file (tls_certificate_source: remote or acme), or leave renewal out.",
+        )
+    for source in sources:
+        if not source.isprintable() or not os.path.isabs(source):
+            raise PostfixTlsError("renewal", repr(source), "no unit of systemd could watch a file of that name", "Name it by a whole path of printable characters.")
+    if draft.intent.renewal and not os.path.isdir(_SYSTEMD) and not any(map(os.path.exists, _CRONS)):
+        draft.note(
+            "renewal", "there is neither systemd nor cron, so nothing looks daily for renewed files", "a daily start of %s" % PROGRAM,
+            "install cron or anacron, or start it from what renews the files", "systemd.timer(5), crontab(5)",
         )
     last = not any(os.path.exists(os.path.join(other, REQUEST)) for other in instances(draft.host.run) if other != draft.host.directory)
     draft.proposal.renewal = True

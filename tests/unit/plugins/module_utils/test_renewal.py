@@ -17,7 +17,7 @@ from ansible_collections.mailsec.postfix_tls.plugins.module_utils._error import 
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._intent import propose
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._renewal import bundle, program
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._steps import renewal
-from ansible_collections.mailsec.postfix_tls.plugins.module_utils._steps.draft import Intent, Proposal
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._steps.draft import Draft, Intent, Proposal
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._transaction import files, kept
 from hosts_of_text import instance
 from issuing import Issued, issue
@@ -84,6 +84,21 @@ def test_with_systemd_it_is_started_when_a_file_changes_and_daily_and_by_certbot
 def test_without_systemd_it_is_started_by_cron(etc: Path, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(renewal, "_SYSTEMD", str(tmp_path / "absent"))
     assert carry_out(ask(etc))[3:] == ["renew", "renewal.json", "cron", "hook", "main.cf"]
+
+
+def test_where_nothing_would_start_it_that_is_said(etc: Path, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(renewal, "_SYSTEMD", str(tmp_path / "absent"))
+    for there, said in (((), ["renewal"]), ((str(tmp_path),), [])):
+        monkeypatch.setattr(renewal, "_CRONS", there)
+        assert [finding["check"] for finding in ask(etc).plan.findings] == said
+
+
+@pytest.mark.parametrize("file", ["live/privkey.pem", "/etc/x\nExecStart=/bin/evil"])
+def test_what_no_unit_could_watch_is_refused(etc: Path, tmp_path: Path, monkeypatch, file: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(renewal.sni, "chains_of", lambda _entry: [{"name": "x", "key_file": file, "certificate_file": file}])
+    with pytest.raises(PostfixTlsError, match="renewal = .*: no unit of systemd could watch a file of that name"):
+        renewal.write(Draft.of(instance(str(etc)), Intent(renewal=True, sni=[{"names": ["a"], "chains": []}])))
 
 
 def test_certbot_starts_it_only_where_a_file_is_certbots(etc: Path, monkeypatch) -> None:
