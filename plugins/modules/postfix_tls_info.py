@@ -7,12 +7,13 @@ DOCUMENTATION = r"""
 module: postfix_tls_info
 author:
   - mailsec.postfix_tls maintainers (@mailsec)
-short_description: See which listeners Postfix has, and what TLS each is configured for
+short_description: See which listeners Postfix has, what TLS each is configured for, and which certificates it serves
 description:
   - Lists every port on which Postfix receives mail, with the TLS parameters that hold there after the C(-o) of its service in
     C(master.cf). C(main.cf) alone does not tell them.
   - The values are Postfix's own, from C(postconf -x), with every C($name) expanded. What the listeners really answer is for
     M(mailsec.postfix_tls.starttls_verify) to say.
+  - Tells of each chain that these listeners serve what is in it, when it ends, and the TLSA records that publish it for DANE.
   - Looks on this host only, opens no connection, and needs no running Postfix.
 extends_documentation_fragment:
   - mailsec.postfix_tls.attributes
@@ -35,10 +36,13 @@ notes:
   - A finding never fails the module, only a host without Postfix or with a configuration that Postfix can't read.
   - Where RV(instances[].listeners[].requires_tls) is true and the protocol is not V(smtps), C(MAIL) before STARTTLS is refused with
     reply 530.
+  - A chain file that holds a key is usually root's alone. Without C(become), RV(chains[].error) says so; all else is told to any user.
 seealso:
   - module: mailsec.postfix_tls.postfix_tls
   - module: mailsec.postfix_tls.starttls_verify
   - plugin: mailsec.postfix_tls.query
+    plugin_type: filter
+  - plugin: mailsec.postfix_tls.tlsa_records
     plugin_type: filter
 """
 
@@ -46,6 +50,7 @@ EXAMPLES = r"""
 ---
 - name: See what this host listens on
   mailsec.postfix_tls.postfix_tls_info:
+  become: true # chain files are root's alone
   register: postfix
 
 - name: Show port, level and protocol versions of each listener
@@ -59,6 +64,18 @@ EXAMPLES = r"""
     msg: "{{ postfix.instances | mailsec.postfix_tls.query(wanted) }}"
   vars:
     wanted: "[].{obsolete: deprecated[].name, mended_in: missing_fixes[].fixed_in}"
+
+- name: Print the TLSA records of what is served on port 25, ready for a zone file
+  ansible.builtin.debug:
+    msg: "{{ served | mailsec.postfix_tls.tlsa_records(postfix.instances[0].myhostname, ports=[25], forms=['3 1 1'], ttl=3600) }}"
+  vars:
+    served: "{{ postfix.chains | selectattr('services', 'contains', 'smtp') }}"
+
+- name: Name the certificates that end within 14 days, those of the issuers included
+  ansible.builtin.debug:
+    msg: "{{ postfix.chains | mailsec.postfix_tls.query(wanted) }}"
+  vars:
+    wanted: "[?ends_first.days_left < `14`].{served_by: services, ending: ends_first.subject, not_after: ends_first.not_after}"
 
 - name: Prove each listener that is open to others, the way a peer reaches it
   mailsec.postfix_tls.starttls_verify:
@@ -249,6 +266,147 @@ instances:
       type: list
       elements: str
       sample: []
+chains:
+  description:
+    - Each chain of certificates that the listeners serve, by C(smtpd_tls_chain_files) or the older parameters, as they hold for each service.
+      A listener that does no TLS serves none. One file may hold several chains; those with the same certificates are one.
+    - What C(tls_server_sni_maps) serves for single names is not among them.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    config_directory:
+      description: The instance, as in RV(instances[].config_directory).
+      type: str
+      sample: /etc/postfix
+    files:
+      description: The files that hold it. A key in a file of its own is not among them, unless C(smtpd_tls_chain_files) names it.
+      type: list
+      elements: str
+      sample: [/etc/postfix/tls/default.pem]
+    services:
+      description: The services that serve it, as in RV(instances[].listeners[].service); with C(postscreen), also the C(smtpd) behind it.
+      type: list
+      elements: str
+      sample: [smtp, submission]
+    names:
+      description: What the leaf is made out to. V(null) where there is no leaf or it can't be read, like all that is told of the leaf.
+      type: list
+      elements: str
+      sample: ["DNS:mx1.example.org"]
+    subject:
+      description: The leaf's subject.
+      type: str
+      sample: CN=mx1.example.org
+    issuer:
+      description: The leaf's issuer.
+      type: str
+      sample: CN=E7,O=Let's Encrypt,C=US
+    not_before:
+      description: When the leaf begins to be valid, in UTC.
+      type: str
+      sample: "2026-10-01T00:00:00Z"
+    not_after:
+      description: When the leaf ends, in UTC.
+      type: str
+      sample: "2026-12-30T00:00:00Z"
+    days_left:
+      description: Whole days until the leaf ends, by this host's clock; below zero, it has ended.
+      type: int
+      sample: 36
+    key_type:
+      description: The type of the leaf's key, as V(EC) or V(RSA).
+      type: str
+      sample: EC
+    key_bits:
+      description: Its size.
+      type: int
+      sample: 256
+    curve:
+      description: Its curve, by OpenSSL's name; V(null) for other keys.
+      type: str
+      sample: prime256v1
+    sha256:
+      description: The digest of the whole leaf, in hexadecimal.
+      type: str
+      sample: 3b0c5d3b7a0f1f3a4a0d4f0b6f0c8f9c1f3c4b3a2d1e0f9e8d7c6b5a49382716
+    spki_sha256:
+      description: The digest of the leaf's public key (SubjectPublicKeyInfo).
+      type: str
+      sample: 9a0c5d3b7a0f1f3a4a0d4f0b6f0c8f9c1f3c4b3a2d1e0f9e8d7c6b5a49382716
+    ends_first:
+      description:
+        - Of all certificates in the chain the one that ends first, an intermediate maybe, with C(days_left), C(not_after) and C(subject).
+          V(null) where none can be read.
+      type: dict
+      sample: {"days_left": 36, "not_after": "2026-12-30T00:00:00Z", "subject": "CN=mx1.example.org"}
+    certificates:
+      description:
+        - The certificates as they are sent, leaf first, with the keys of
+          RV(mailsec.postfix_tls.starttls_info#module:results[].certificates).
+      type: list
+      elements: dict
+      sample:
+        - sha256: 3b0c5d3b7a0f1f3a4a0d4f0b6f0c8f9c1f3c4b3a2d1e0f9e8d7c6b5a49382716
+          subject: CN=mx1.example.org
+          issuer: CN=E7,O=Let's Encrypt,C=US
+          self_signed: false
+          names: ["DNS:mx1.example.org"]
+          serial: 04D2
+          not_before: "2026-10-01T00:00:00Z"
+          not_after: "2026-12-30T00:00:00Z"
+          days_left: 36
+          key_type: EC
+          key_bits: 256
+          curve: prime256v1
+          signature: ecdsa-with-SHA384
+          signature_hash: SHA384
+          spki_sha256: 9a0c5d3b7a0f1f3a4a0d4f0b6f0c8f9c1f3c4b3a2d1e0f9e8d7c6b5a49382716
+        - sha256: 5e0c5d3b7a0f1f3a4a0d4f0b6f0c8f9c1f3c4b3a2d1e0f9e8d7c6b5a49382716
+          subject: CN=E7,O=Let's Encrypt,C=US
+          issuer: CN=ISRG Root X1,O=Internet Security Research Group,C=US
+          self_signed: false
+          names: []
+          serial: 2B0A
+          not_before: "2024-03-13T00:00:00Z"
+          not_after: "2027-03-12T23:59:59Z"
+          days_left: 107
+          key_type: EC
+          key_bits: 384
+          curve: secp384r1
+          signature: sha256WithRSAEncryption
+          signature_hash: SHA256
+          spki_sha256: 7d0c5d3b7a0f1f3a4a0d4f0b6f0c8f9c1f3c4b3a2d1e0f9e8d7c6b5a49382716
+    tlsa:
+      description:
+        - The TLSA records it fulfils (RFC 7671, RFC 7672 section 3.1), each with C(usage), C(selector), C(matching_type), C(data), and the
+          subject it is C(of). They are V(3 1 1), the leaf's key; V(2 1 1), the key of each issuer that is sent with the leaf; and V(3 0 1),
+          the whole leaf.
+        - The filter P(mailsec.postfix_tls.tlsa_records#filter) makes lines of a zone file of them.
+      type: list
+      elements: dict
+      sample:
+        - usage: 3
+          selector: 1
+          matching_type: 1
+          data: 9a0c5d3b7a0f1f3a4a0d4f0b6f0c8f9c1f3c4b3a2d1e0f9e8d7c6b5a49382716
+          of: CN=mx1.example.org
+        - usage: 2
+          selector: 1
+          matching_type: 1
+          data: 7d0c5d3b7a0f1f3a4a0d4f0b6f0c8f9c1f3c4b3a2d1e0f9e8d7c6b5a49382716
+          of: CN=E7,O=Let's Encrypt,C=US
+        - usage: 3
+          selector: 0
+          matching_type: 1
+          data: 3b0c5d3b7a0f1f3a4a0d4f0b6f0c8f9c1f3c4b3a2d1e0f9e8d7c6b5a49382716
+          of: CN=mx1.example.org
+    error:
+      description:
+        - Why it can't be served or told, a missing or damaged file for instance; V(null) where nothing is wrong. With one file missing, Postfix
+          serves none of that listener's chains.
+      type: str
+      sample: null
 """
 
 import typing as t
@@ -264,7 +422,8 @@ ARGUMENT_SPEC = {"config_directory": {"type": "path", "default": "/etc/postfix"}
 def main() -> t.NoReturn:
     module = AnsibleModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
     try:
-        module.exit_json(changed=False, instances=view.instances(runner(module), module.params["config_directory"]))
+        instances = view.instances(runner(module), module.params["config_directory"])
+        module.exit_json(changed=False, instances=instances, chains=view.chains(instances))
     except PostfixTlsError as error:
         module.fail_json(msg=str(error), **error.details)
 

@@ -2,6 +2,7 @@
 """What postfix_tls_info tells of real listeners is what Postfix itself tells, and what they do on the wire."""
 from __future__ import annotations
 
+import re
 from typing import Iterator
 
 import pytest
@@ -21,6 +22,11 @@ ADDED = {
     "smtpd/pass": ("smtpd pass - - - - - smtpd", {"smtpd_tls_protocols": ONLY_1_3}),
     "tlsproxy/unix": ("tlsproxy unix - - - - 0 tlsproxy", {"smtpd_tls_protocols": NOT_1_3}),
 }
+
+
+CERTIFICATE = "awk '/BEGIN CERT/ { n++ } n == %d' %s | openssl x509"  # its place, and the file
+DIGEST = "-outform DER | openssl dgst -sha256 -r | cut -d' ' -f1"
+WHOLE, KEY = "%s %s" % (CERTIFICATE, DIGEST), "%s -noout -pubkey | openssl pkey -pubin %s" % (CERTIFICATE, DIGEST)
 
 
 def told(mx: Host) -> list:
@@ -44,6 +50,17 @@ def mx(request) -> Iterator[Host]:
         yield host
     finally:
         host.run("cp -p /run/master.cf.before /etc/postfix/master.cf && rm /run/master.cf.before && postfix reload")
+
+
+def chains(mx: Host, *options: str) -> list:
+    result = ask(mx.name, "mailsec.postfix_tls.postfix_tls_info", *options)[mx.name]
+    assert not result["failed"], result
+    return result["chains"]
+
+
+def tlsa(chain: dict) -> dict:
+    """{form: data}"""
+    return {"%(usage)d %(selector)d %(matching_type)d" % record: record["data"] for record in chain["tlsa"]}
 
 
 @pytest.fixture(scope="module")
@@ -136,6 +153,60 @@ def test_the_chain_that_is_told_is_the_one_that_is_served(mx: Host, listeners: d
     [chain] = listeners["465"]["chain_files"]
     deployed = mx.run("openssl x509 -noout -fingerprint -sha256 -in %s" % chain["certificate_file"])
     assert deployed == mx.run("openssl s_client -connect 127.0.0.1:465 </dev/null 2>/dev/null | openssl x509 -noout -fingerprint -sha256")
+
+
+def test_the_tlsa_records_are_those_that_openssl_makes_of_the_installed_file(mx: Host) -> None:
+    [chain] = chains(mx, "--become")
+    [path] = chain["files"]
+    assert (path, chain["error"], chain["services"]) == ("/etc/postfix/tls/default.pem", None, ["smtp", "submission", "465", "2525", "smtpd"])
+    expected = {"3 1 1": KEY % (1, path), "2 1 1": KEY % (2, path), "3 0 1": WHOLE % (1, path)}
+    assert tlsa(chain) == {form: mx.run(command).strip() for form, command in expected.items()}
+    assert [record["of"] for record in chain["tlsa"]] == ["CN=" + mx.fqdn, "CN=Lab intermediate", "CN=" + mx.fqdn]
+    assert [each["sha256"] for each in chain["certificates"]] == [mx.run(WHOLE % (number, path)).strip() for number in (1, 2)]
+    assert (chain["names"], chain["ends_first"]["days_left"] <= chain["days_left"]) == (["DNS:" + mx.fqdn], True)
+
+
+def test_the_tlsa_records_are_what_posttls_finger_sees_on_the_wire(mx: Host) -> None:
+    [chain] = chains(mx, "--become")
+    said = mx.run("posttls-finger -c -l fingerprint -d sha256 '[127.0.0.1]' 2>&1")
+    seen = {kind or "cert": digits.replace(":", "").lower() for kind, digits in re.findall(r"(pkey)?(?:_| )fingerprint=([0-9A-F:]+)", said)}
+    assert seen == {"cert": tlsa(chain)["3 0 1"], "pkey": tlsa(chain)["3 1 1"]}
+
+
+@pytest.mark.parametrize("form", ["3 1 1", "2 1 1", "3 0 1"])
+def test_a_peer_with_dane_takes_the_host_for_each_record_and_for_no_other(mx: Host, form: str) -> None:
+    [chain] = chains(mx, "--become")
+    data = tlsa(chain)[form]
+    dane = ("-starttls smtp -verify_return_error -dane_tlsa_domain", mx.fqdn, "-dane_tlsa_rrdata")
+    said = spoken(mx, 25, *dane, "'%s %s'" % (form, data))
+    assert "DANE TLSA %s ..." % form in said and "Verify return code: 0 (ok)" in said
+    assert "no matching dane tlsa records" in spoken(mx, 25, *dane, "'%s %s'" % (form, data[::-1])).lower()
+
+
+def test_a_service_s_own_chains_are_told_with_it_and_a_file_that_is_gone_with_what_it_was_for(mx: Host) -> None:
+    mx.run("openssl req -x509 -newkey rsa:2048 -nodes -subj /CN=%s -days 3 -keyout /run/key.pem -out /run/leaf.pem 2>/dev/null" % mx.fqdn)
+    mx.run("umask 077 && cat /etc/postfix/tls/default.pem /run/key.pem /run/leaf.pem >/run/two.pem && rm /run/key.pem /run/leaf.pem")
+    mx.run("postconf -P submission/inet/smtpd_tls_chain_files=/run/two.pem && postfix reload")
+    try:
+        default, own = chains(mx, "--become")
+        assert (default["files"], own["files"]) == (["/etc/postfix/tls/default.pem", "/run/two.pem"], ["/run/two.pem"])
+        assert (default["services"], own["services"]) == (["smtp", "submission", "465", "2525", "smtpd"], ["submission"])
+        for chain, suites in ((default, "aECDSA"), (own, "aRSA")):
+            dane = ("-dane_tlsa_domain", mx.fqdn, "-dane_tlsa_rrdata", "'3 1 1 %s'" % tlsa(chain)["3 1 1"])
+            assert "DANE TLSA 3 1 1 ..." in spoken(mx, 587, "-starttls smtp -tls1_2 -verify_return_error -cipher", suites, *dane)
+        assert "2 1 1" in tlsa(default) and "2 1 1" not in tlsa(own)
+        mx.run("rm /run/two.pem")
+        [_default, gone] = chains(mx, "--become")
+        assert gone["error"].startswith("/run/two.pem: there is no such file on this host.") and gone["services"] == ["submission"]
+    finally:
+        mx.run("postconf -PX submission/inet/smtpd_tls_chain_files && rm -f /run/two.pem && postfix reload")
+
+
+def test_whoever_may_not_read_a_chain_is_told_so_beside_all_else(mx: Host) -> None:
+    [chain] = chains(mx)
+    assert chain["error"] == (
+        "/etc/postfix/tls/default.pem: it can't be read (Permission denied). Where only root may read it, become root; else name the right file."
+    )
 
 
 def test_further_instances_are_told_and_a_missing_one_is_an_error_of_its_own(mx: Host) -> None:

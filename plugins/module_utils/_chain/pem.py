@@ -17,7 +17,7 @@ from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls impo
 
 _BLOCK = re.compile(r"-----BEGIN (?P<label>[A-Z0-9 ]+)-----\n.*?\n-----END (?P=label)-----\n", re.DOTALL)
 _KEYS = ("PRIVATE KEY", "RSA PRIVATE KEY", "EC PRIVATE KEY")
-_CERTIFICATES = ("CERTIFICATE", "X509 CERTIFICATE")
+CERTIFICATES = ("CERTIFICATE", "X509 CERTIFICATE")
 MOST = 1 << 20  # bytes: a chain with a dozen certificates has a fiftieth of that
 
 #: Blocks that are no key Postfix could load, though they hold one.
@@ -47,11 +47,11 @@ class Chain:
 def chain(name: str, key: str, certificates: str) -> Chain:
     """From the texts of a key file and a chain file (they may be one file). Raises PostfixTlsError, never with key text."""
     item = "chain %s" % name
-    keys = list(dict.fromkeys(block for label, block in _blocks(item, key) if label in _KEYS))
+    keys = list(dict.fromkeys(block for label, block in blocks(item, key) if label in _KEYS))
     chain_blocks = [
-        block.replace("X509 CERTIFICATE", "CERTIFICATE") for label, block in _blocks(item, certificates) if label in _CERTIFICATES
+        block.replace("X509 CERTIFICATE", "CERTIFICATE") for label, block in blocks(item, certificates) if label in CERTIFICATES
     ]
-    labels = sorted({label for label, _block in _blocks(item, key)})
+    labels = sorted({label for label, _block in blocks(item, key)})
     locked = [_LOCKED[label] for label in labels if label in _LOCKED]
     if any("Proc-Type: 4,ENCRYPTED" in block for block in keys):
         locked.append(_LOCKED["ENCRYPTED PRIVATE KEY"])
@@ -83,17 +83,17 @@ def leaf_digests(text: str) -> list:
 def chain_digests(text: str) -> tuple:
     """sha256 of the certificates of each chain in a file, one tuple a chain: keys begin them; without keys there is one."""
     parts: list = [[]]
-    for label, block in _blocks("chain", text):
+    for label, block in blocks("chain", text):
         if label in _KEYS and parts[-1]:
             parts.append([])
-        elif label in _CERTIFICATES:
+        elif label in CERTIFICATES:
             parts[-1].append(digest(block))
     return tuple(tuple(part) for part in parts if part)
 
 
 def digest(block: str) -> str:
     """sha256 over a PEM certificate's DER, in hex."""
-    return hashlib.sha256(_der("certificate", block)).hexdigest()
+    return hashlib.sha256(der("certificate", block)).hexdigest()
 
 
 def oversized(item: str, value: object, size: int) -> PostfixTlsError:
@@ -104,13 +104,14 @@ def oversized(item: str, value: object, size: int) -> PostfixTlsError:
 @lru_cache(maxsize=64)
 def _facts(item: str, number: int, block: str) -> dict:
     """Each step asks again for the same certificates."""
-    told = certificate.facts(_der(item, block, number))
+    told = certificate.facts(der(item, block, number))
     if told["subject"] is None:
         raise _damaged(item, number)
     return told
 
 
-def _der(item: str, block: str, number: int = 1) -> bytes:
+def der(item: str, block: str, number: int = 1) -> bytes:
+    """Of a PEM certificate. Raises PostfixTlsError where it is damaged, with its number."""
     try:
         return ssl.PEM_cert_to_DER_cert(block.replace("X509 CERTIFICATE", "CERTIFICATE"))
     except ValueError:
@@ -121,7 +122,7 @@ def _damaged(item: str, number: int) -> PostfixTlsError:
     return PostfixTlsError(item, None, "its certificate number %d is damaged" % number, "Copy the file again.")
 
 
-def _blocks(item: str, text: str) -> list:
+def blocks(item: str, text: str) -> list:
     """(label, block) pairs, with unix line ends; whatever stands around them is left behind."""
     if len(text) > MOST:
         raise oversized(item, None, len(text))

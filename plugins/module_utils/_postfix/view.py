@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import os
 import re
+from typing import Iterator
 
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._chain import installed
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._error import PostfixTlsError
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix import fixes, knowledge, obsolete
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.instance import (
@@ -85,6 +87,22 @@ def instances(run: Run, directory: str) -> list:
         except PostfixTlsError as error:
             found.append(_Described(Instance(run, other, [], {})).unread(error))
     return found
+
+
+def chains(told: list) -> list:
+    """What the listeners of these RV(instances) serve where they do TLS, as RV(chains) of postfix_tls_info."""
+    return [
+        dict({"config_directory": instance["config_directory"]}, **chain)
+        for instance in told for chain in installed.chains(_serving(instance["listeners"]))
+    ]
+
+
+def _serving(listeners: list) -> Iterator[installed.Serving]:
+    for at in listeners:
+        for end in filter(None, (at, at["behind"])):
+            if end["level"] != "none" or end.get("wrappermode"):
+                paths = tuple(pair["certificate_file"] for pair in end["chain_files"])
+                yield installed.Serving(end["service"], paths, bool(end["parameters"].get("smtpd_tls_chain_files")))
 
 
 class _Described:

@@ -50,8 +50,12 @@ def looks() -> dict:
 @pytest.fixture
 def postfix(tmp_path: Path) -> dict:
     (tmp_path / "master.cf").write_text("25 inet n - y - - smtpd\n587 inet n - y - - smtpd -o smtpd_tls_security_level=encrypt\n", encoding="utf-8")
-    values = dict(instance().values, smtpd_tls_security_level="may", smtpd_tls_protocols=">=TLSv1.2")
-    return {"instances": view.instances(postconf({str(tmp_path): values}), str(tmp_path))}
+    (tmp_path / "soon.pem").write_text(SOON.key_pem() + SOON.pem, encoding="utf-8")
+    values = dict(
+        instance().values, smtpd_tls_security_level="may", smtpd_tls_protocols=">=TLSv1.2", smtpd_tls_chain_files=str(tmp_path / "soon.pem"),
+    )
+    instances = view.instances(postconf({str(tmp_path): values}), str(tmp_path))
+    return {"instances": instances, "chains": view.chains(instances)}
 
 
 def examples(source: ModuleType) -> list:
@@ -59,7 +63,8 @@ def examples(source: ModuleType) -> list:
     return [task for task in yaml.safe_load(source.EXAMPLES) if "postfix_tls.query(" in str(task.get("ansible.builtin.debug"))]
 
 
-ENDING = {"host": "old.example.org", "ending": [["CN=old.example.org", SOON.certificate.not_valid_after_utc.strftime("%Y-%m-%dT%H:%M:%SZ")]]}
+END = SOON.certificate.not_valid_after_utc.strftime("%Y-%m-%dT%H:%M:%SZ")
+ENDING = {"host": "old.example.org", "ending": [["CN=old.example.org", END]]}
 ANSWERS = {
     starttls_info: [["old.example.org"], [ENDING]],
     starttls_verify: [["old.example.org"], [ENDING], None],
@@ -67,7 +72,7 @@ ANSWERS = {
     postfix_tls_info: [[
         {"port": 25, "level": "may", "versions": ">=TLSv1.2"},
         {"port": 587, "level": "encrypt", "versions": ">=TLSv1.2"},
-    ], [{"obsolete": [], "mended_in": []}]],
+    ], [{"obsolete": [], "mended_in": []}], [{"served_by": ["25", "587"], "ending": "CN=old.example.org", "not_after": END}]],
 }
 
 
@@ -87,9 +92,10 @@ def test_each_example_gives_what_its_name_promises_in_ansible_itself(source: Mod
     assert len(answers) == len(tasks) == len(ANSWERS[source])
     for answer, expected in zip(answers, ANSWERS[source]):
         assert answer if expected is None else answer == expected
-    given = {"look": looks["look"]["results"], "proof": looks["proof"]["results"], "postfix": postfix["instances"]}
+    given = {"look.results": looks["look"]["results"], "proof.results": looks["proof"]["results"]}
+    given.update({"postfix.%s" % name: value for name, value in postfix.items()})
     for task, answer in zip(tasks, answers):
-        [name] = [name for name in given if "{{ %s." % name in task["ansible.builtin.debug"]["msg"]]
+        [name] = [name for name in given if "{{ %s |" % name in task["ansible.builtin.debug"]["msg"]]
         assert query(given[name], task["vars"]["wanted"]) == answer
 
 

@@ -8,6 +8,7 @@ import pytest
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._error import PostfixTlsError
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix import view
 from hosts_of_text import instance, postconf
+from issuing import issue
 
 POSTSCREEN = """\
 smtp      inet n - y - 1 postscreen
@@ -97,6 +98,53 @@ def test_postscreen_hands_over_to_the_service_it_is_told_to(seen) -> None:
     assert seen(master, smtpd_service_name="other")["listeners"][0]["behind"]["service"] == "other"
     assert seen(master, smtpd_service_name="nosuch")["listeners"][0]["behind"] is None
     assert seen("smtp inet n - y - - smtpd\nsmtpd pass - - y - - smtpd\n")["listeners"][0]["behind"] is None
+
+
+@pytest.fixture
+def pems(tmp_path: Path) -> dict:
+    """{name: path} of chain files."""
+    made = {name: issue("%s.example.org" % name) for name in ("main", "own", "proxy")}
+    for name, issued in made.items():
+        (tmp_path / name).write_text(issued.key_pem() + issued.pem, encoding="utf-8")
+    return {name: str(tmp_path / name) for name in made}
+
+
+def served(told: dict) -> list:
+    return [(Path(*chain["files"]).name, chain["services"], chain["subject"]) for chain in view.chains([told])]
+
+
+def test_the_chains_that_are_told_are_those_of_the_services_that_do_tls(seen, pems: dict) -> None:
+    master = (
+        "smtp inet n - y - - smtpd\n587 inet n - y - - smtpd -o smtpd_tls_chain_files=%(own)s\n"
+        "2525 inet n - y - - smtpd -o smtpd_tls_security_level=none -o smtpd_tls_chain_files=/nonexistent\n"
+        "465 inet n - y - - smtpd -o smtpd_tls_wrappermode=yes -o smtpd_tls_security_level=none -o smtpd_tls_chain_files=\n"
+    ) % pems
+    told = seen(master, smtpd_tls_security_level="may", smtpd_tls_chain_files=pems["main"], smtpd_tls_cert_file=pems["proxy"])
+    assert served(told) == [
+        ("main", ["smtp"], "CN=main.example.org"), ("own", ["587"], "CN=own.example.org"), ("proxy", ["465"], "CN=proxy.example.org"),
+    ]
+    assert [chain["config_directory"] for chain in view.chains([told])] == [told["config_directory"]] * 3
+    assert served(seen(master, smtpd_tls_security_level="none", smtpd_tls_chain_files="/nonexistent", smtpd_tls_cert_file=pems["main"])) == [
+        ("main", ["465"], "CN=main.example.org"),
+    ]
+
+
+def test_only_chain_files_hold_several_chains(seen, pems: dict, tmp_path: Path) -> None:
+    both = tmp_path / "both"
+    both.write_text("".join(Path(pems[name]).read_text(encoding="utf-8") for name in ("main", "own")), encoding="utf-8")
+    for parameter, expected in (("smtpd_tls_chain_files", 2), ("smtpd_tls_cert_file", 1)):
+        assert len(served(seen("smtp inet n - y - - smtpd\n", smtpd_tls_security_level="may", **{parameter: str(both)}))) == expected
+
+
+def test_postscreen_serves_the_chain_of_tlsproxy_and_hands_over_to_a_smtpd_with_its_own(seen, pems: dict) -> None:
+    values = dict(PROXIED, tlsproxy_tls_chain_files=pems["proxy"], smtpd_tls_chain_files=pems["main"])
+    told = seen(POSTSCREEN % "SSLv3", smtpd_tls_security_level="may", **values)
+    assert served(told) == [("proxy", ["smtp"], "CN=proxy.example.org"), ("main", ["smtpd"], "CN=main.example.org")]
+
+
+def test_two_instances_each_have_their_chains(seen, pems: dict) -> None:
+    told = seen("smtp inet n - y - - smtpd\n", smtpd_tls_security_level="may", smtpd_tls_chain_files=pems["main"])
+    assert [chain["config_directory"] for chain in view.chains([told, dict(told, config_directory="/other")])] == [told["config_directory"], "/other"]
 
 
 def test_a_parameter_this_release_does_not_know_is_left_out(seen) -> None:
