@@ -8,7 +8,7 @@ author:
   - mailsec.postfix_tls maintainers (@mailsec)
 short_description: Chains as the role tls_certificate is told of them, as the module takes them
 description:
-  - Makes of entries with a name, key and chain what M(mailsec.postfix_tls.postfix_tls#module) takes as O(mailsec.postfix_tls.postfix_tls#module:chains),
+  - Makes of entries with a name, key and chain what M(mailsec.postfix_tls.postfix_tls) takes as O(mailsec.postfix_tls.postfix_tls#module:chains),
     and of entries with names what it takes as O(mailsec.postfix_tls.postfix_tls#module:sni).
   - Files on the controller are read here, encrypted ones too, where the vault's password is known.
   - With O(complaints) it says what is missing instead.

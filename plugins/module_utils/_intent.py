@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._error import PostfixTlsError
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.instance import Instance
-from ansible_collections.mailsec.postfix_tls.plugins.module_utils._steps import chains, modernising, overrides, parameters, policy, profiles, renewal, services, sni
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._steps import (
+    chains, modernising, overrides, parameters, policy, profiles, renewal, services, sni,
+)
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._steps.draft import Draft, Intent, Proposal
 
 LEVEL = "smtpd_tls_security_level"

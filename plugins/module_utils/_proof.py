@@ -140,7 +140,8 @@ class Proof:
 
     def _probe(self, listener: Listener, named: Named | None = None) -> dict:
         expected = _of_name(named) if named else self._expectation(listener)
-        facts = probe(self._target(listener, named and named.name), Look(timeout=self.timeout, ca_file=self.ca_file, depth=expected.depth, **expected.questions()))
+        look = Look(timeout=self.timeout, ca_file=self.ca_file, depth=expected.depth, **expected.questions())
+        facts = probe(self._target(listener, named and named.name), look)
         facts["findings"] = judge(facts, expected)
         return facts
 

@@ -519,6 +519,7 @@ ARGUMENT_SPEC = {
     },
 }
 
+
 def main() -> t.NoReturn:
     # Ansible's own line in the system log would hold the key: it masks values as they are, and there a line end is written as \\n.
     module = AnsibleModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True, no_log=True)

@@ -289,6 +289,11 @@ chains:
       type: list
       elements: str
       sample: [smtp, submission]
+    sni:
+      description: Names that clients ask for to get it (C(tls_server_sni_maps), from tables of type C(texthash)); none for what all others get.
+      type: list
+      elements: str
+      sample: []
     names:
       description: What the leaf is made out to. V(null) where there is no leaf or it can't be read, like all that is told of the leaf.
       type: list

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from post import Sent, ehlo, flush, send
-from reach import Host, play
+from reach import Host, play, verified
 
 CONVERGE = Path(__file__).resolve().parents[1] / "converge.yml"
 
@@ -66,7 +66,7 @@ def test_ehlo_offers_starttls_and_a_verified_handshake_finishes(way: tuple) -> N
     shaken = here.run(
         "openssl s_client -starttls smtp -connect %s:25 -verify_hostname %s -verify_return_error </dev/null 2>&1" % (there.fqdn, there.fqdn)
     )
-    assert "Verify return code: 0 (ok)" in shaken, shaken
+    assert verified(shaken), shaken
 
 
 def test_with_only_receiving_on_mail_comes_in_encrypted_and_leaves_in_the_clear(wire1: Host, wire2: Host) -> None:

@@ -10,7 +10,6 @@ from dataclasses import replace
 
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._chain import proof
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._chain.pem import Chain
-from ansible_collections.mailsec.postfix_tls.plugins.module_utils._error import PostfixTlsError
 
 
 def assembled(chain: Chain, keep_root: bool = False) -> tuple:

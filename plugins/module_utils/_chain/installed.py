@@ -21,11 +21,13 @@ class Serving(NamedTuple):
     """What a service takes its chains from. paths: files with certificates.
 
     by_key: whether keys begin the chains, which may go on in the next file; else each file holds one, and its key lies anywhere.
+    name: what clients ask for by SNI to get them, "" for those that all others get.
     """
 
     service: str
     paths: tuple
     by_key: bool
+    name: str = ""
 
 
 @dataclass
@@ -49,6 +51,7 @@ class _Chain:
         return {
             "files": self.paths,
             "services": [],
+            "sni": [],
             **{name: leaf[name] for name in _OF_THE_LEAF},
             "ends_first": first and {name: first[name] for name in ("days_left", "not_after", "subject")},
             "certificates": certificates,
@@ -66,11 +69,12 @@ class _Chain:
 def chains(serving: Iterable) -> list:
     """As RV(chains) of postfix_tls_info. Those with the same certificates, or the same error, are one with all their files and services."""
     told: dict = {}
-    for service, paths, by_key in serving:
+    for service, paths, by_key, name in serving:
         for facts in [chain.facts() for chain in _read(paths, by_key)]:
             known = told.setdefault((*(fact["sha256"] for fact in facts["certificates"]), facts["error"]), facts)
             known["files"] = list(dict.fromkeys(known["files"] + facts["files"]))
             known["services"] = list(dict.fromkeys([*known["services"], service]))
+            known["sni"] = list(dict.fromkeys([*known["sni"], *([name] if name else [])]))
     return list(told.values())
 
 

@@ -103,6 +103,23 @@ def _serving(listeners: list) -> Iterator[installed.Serving]:
             if end["level"] != "none" or end.get("wrappermode"):
                 paths = tuple(pair["certificate_file"] for pair in end["chain_files"])
                 yield installed.Serving(end["service"], paths, bool(end["parameters"].get("smtpd_tls_chain_files")))
+                for table in words(end["parameters"].get("tls_server_sni_maps") or "", ", \t"):
+                    yield from (installed.Serving(end["service"], paths, True, name) for name, paths in _named(table))
+
+
+def _named(table: str) -> Iterator[tuple]:
+    """(name, files) of a table for SNI that Postfix reads as it is; others hold copies, which are not looked into. Source: DATABASE_README."""
+    kind, _colon, path = table.partition(":")
+    if kind != "texthash":
+        return
+    try:
+        lines = (files.read(path).content or b"").decode("utf-8", "replace").splitlines()
+    except PostfixTlsError:
+        return
+    for line in lines:
+        name, *named = words(line, ", \t") or [""]
+        if named and not line.startswith("#"):
+            yield name, tuple(named)
 
 
 class _Described:

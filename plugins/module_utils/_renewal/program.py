@@ -100,4 +100,4 @@ def _run(argv: list, stdin: str | None = None) -> tuple:
 def _say(level: int, line: str) -> None:
     syslog.openlog(NAME, syslog.LOG_PID, syslog.LOG_MAIL)
     syslog.syslog(level, line)
-    print(line, file=sys.stderr)
+    sys.stderr.write(line + "\n")

@@ -74,7 +74,9 @@ def write(draft: Draft) -> None:
         )
     for source in sources:
         if not source.isprintable() or not os.path.isabs(source):
-            raise PostfixTlsError("renewal", repr(source), "no unit of systemd could watch a file of that name", "Name it by a whole path of printable characters.")
+            raise PostfixTlsError(
+                "renewal", repr(source), "no unit of systemd could watch a file of that name", "Name it by a whole path of printable characters.",
+            )
     if draft.intent.renewal and not os.path.isdir(_SYSTEMD) and not any(map(os.path.exists, _CRONS)):
         draft.note(
             "renewal", "there is neither systemd nor cron, so nothing looks daily for renewed files", "a daily start of %s" % PROGRAM,
