@@ -48,8 +48,10 @@ def test_it_is_made_anew_with_the_same_key(names: tuple, held) -> None:
     assert chain.key == held.key_pem() and chain.made and {"DNS:%s" % name for name in names} <= set(facts["names"]) and facts["days_left"] > 3600
 
 
-@pytest.mark.parametrize("held", ["garbage", issue(NAME, issue("root", authority=True)).key_pem(), (lambda leaf: leaf.key_pem() + leaf.pem)(
-    issue(NAME, issue("root", authority=True)))])
+ISSUED = issue(NAME, issue("root", authority=True))
+
+
+@pytest.mark.parametrize("held", ["garbage", ISSUED.key_pem(), ISSUED.key_pem() + ISSUED.pem])
 def test_what_is_none_is_not_built_upon(held: str) -> None:
     chain = made(held=held)
     assert chain.made and chain.key not in held and chain.facts()[0]["self_signed"]

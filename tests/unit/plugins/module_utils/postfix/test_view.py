@@ -144,7 +144,8 @@ def test_postscreen_serves_the_chain_of_tlsproxy_and_hands_over_to_a_smtpd_with_
 
 def test_chains_for_names_of_their_own_are_told_with_these_names(seen, pems: dict, tmp_path: Path) -> None:
     (tmp_path / "sni").write_text("# mine\nmx.example.net %s\n.example.com\t%s, %s\n" % (pems["own"], pems["own"], pems["main"]), encoding="utf-8")
-    told = seen("smtp inet n - y - - smtpd\n", smtpd_tls_security_level="may", smtpd_tls_chain_files=pems["main"], tls_server_sni_maps="hash:/etc/other, texthash:%s/sni" % tmp_path)
+    maps = "hash:/etc/other, texthash:%s/sni" % tmp_path
+    told = seen("smtp inet n - y - - smtpd\n", smtpd_tls_security_level="may", smtpd_tls_chain_files=pems["main"], tls_server_sni_maps=maps)
     assert [(chain["files"], chain["sni"]) for chain in view.chains([told])] == [
         ([pems["main"]], [".example.com"]), ([pems["own"]], ["mx.example.net", ".example.com"]),
     ]
