@@ -57,8 +57,13 @@ def proven(draft: Draft, chains: list, names: list) -> tuple:
     """
     usable, trust = [], {}
     for path, chain in chains:
-        strength.judge(chain, draft.intent.profiles.get("smtpd"), draft.intent.min_days_left)
-        trusted = proof.prove(chain, names, draft.intent.ca_file)
+        try:
+            strength.judge(chain, draft.intent.profiles.get("smtpd"), draft.intent.min_days_left)
+            trusted = proof.prove(chain, names, draft.intent.ca_file)
+        except PostfixTlsError:
+            if draft.intent.self_signed == "allow" or not chain.facts()[0]["self_signed"]:
+                raise
+            trusted = False  # whatever else is wrong with it, it is not served; Debian's snakeoil may be made out to another name
         trust[path] = trusted and trust.get(path, True)
         if trusted or draft.intent.self_signed == "allow":
             usable.append((path, chain))

@@ -168,6 +168,17 @@ def test_of_several_chains_the_self_signed_one_is_left_out(etc: Path) -> None:
     assert len(propose(host(etc), Intent(self_signed="allow", **intent)).plan.changes) == 3
 
 
+@pytest.mark.parametrize("alone", [issue("debian"), issue("mx.example.org", days=(-9, -1))])
+def test_a_self_signed_one_that_is_not_served_may_be_wrong_in_any_other_way(etc: Path, alone) -> None:
+    """Such as Debian's snakeoil, made out to the name that the machine had first."""
+    (etc / "own.pem").write_text(alone.key_pem() + alone.pem, encoding="utf-8")
+    (etc / "main.cf").write_text("smtpd_tls_chain_files = %s/own.pem\n" % etc, encoding="utf-8")
+    proposal = ask(etc, parameters=ON)
+    assert not proposal.receiving and "the certificate is self-signed" in proposal.plan.findings[0]["observed"]
+    with pytest.raises(PostfixTlsError, match="it does not cover that name|it has expired"):
+        ask(etc, parameters=ON, self_signed="allow")
+
+
 def test_chain_files_are_refused_by_a_postfix_that_knows_none(etc: Path) -> None:
     with pytest.raises(PostfixTlsError, match="chains: Postfix 3.3 has no smtpd_tls_chain_files. Postfix 3.4 or newer is needed"):
         ask(etc, LEAF, parameters=ON, values={"mail_version": "3.3.8"})
