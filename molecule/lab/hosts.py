@@ -34,6 +34,7 @@ GROUPS = {
     "load": {"l-source": "trixie", "l-relay": "bookworm", "l-partner": "trixie"},
     "rollback": {"r-bullseye": "bullseye", "r-bookworm": "bookworm", "r-trixie": "trixie", "r-forky": "forky"},
     "interrupted": {"i-trixie": "trixie", "i-forky": "forky"},
+    "acme": {"a-trixie": "trixie", "a-bookworm": "bookworm", "a-pebble": "trixie"},
 }
 RELEASE_OF = {name: release for members in GROUPS.values() for name, release in members.items()}
 

@@ -11,6 +11,7 @@ SOURCES = {
     "files": {"key": ("key_file", True), "certificate": ("chain_file", True)},
     "content": {"key": ("key_content", False), "certificate": ("chain_content", False)},
     "remote": {"key_file": ("key_file", False), "certificate_file": ("chain_file", False)},
+    "acme": {"key_file": ("key_file", False), "certificate_file": ("chain_file", False)},  # beside what certbot obtains
     "self_signed": {"self_signed": (None, False)},
 }
 _AS_THEY_ARE = ("name", "directory", "keep_root")
