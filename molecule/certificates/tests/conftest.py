@@ -126,10 +126,14 @@ def hand_out(host: Host, texts: dict) -> None:
 
 
 def sha1_signed(host: Host, issuer: Issued, leaf: Issued) -> str:
-    """The certificate, signed anew with SHA-1, which cryptography won't: by the openssl of a host of an older release."""
-    files = {"ca.key": issuer.key_pem(), "ca.pem": issuer.pem, "leaf.pem": leaf.pem}
+    """A certificate for the leaf's key, signed with SHA-1, which cryptography won't: by the host's openssl."""
+    extensions = "subjectAltName = DNS:%s\nextendedKeyUsage = serverAuth\n" % host.fqdn
+    files = {"ca.key": issuer.key_pem(), "ca.pem": issuer.pem, "leaf.key": leaf.key_pem(), "extensions": extensions}
     hand_out(host, {"/root/sha1/" + name: text for name, text in files.items()})
-    return host.run("cd /root/sha1 && openssl x509 -in leaf.pem -CA ca.pem -CAkey ca.key -set_serial 7 -sha1 -days 30; rm -r /root/sha1")
+    return host.run(
+        "set -e; cd /root/sha1; openssl req -new -key leaf.key -subj /CN=%s -out request; openssl x509 -req -in request -CA ca.pem -CAkey ca.key"
+        " -set_serial 7 -sha1 -days 30 -extfile extensions 2>/dev/null; rm -r /root/sha1" % host.fqdn
+    )
 
 
 @pytest.fixture(params=ALL)
