@@ -510,13 +510,19 @@ ARGUMENT_SPEC = {
     },
 }
 
+
+class _Module(AnsibleModule):
+    """Has its line in the system log name chains alone. Ansible's own would hold the keys: it masks values as they are, and in a list a line end is
+    written as \\n.
+    """
+
+    def _log_invocation(self) -> None:
+        named = {"chains": [chain["name"] for chain in self.params["chains"]], "sni": [entry["names"] for entry in self.params["sni"] or ()]}
+        self.log("Invoked with %s" % " ".join("%s=%s" % item for item in dict(self.params, **named).items()))
+
+
 def main() -> t.NoReturn:
-    # Ansible's own line in the system log would hold the key: it masks values as they are, and there a line end is written as \\n.
-    module = AnsibleModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True, no_log=True)
-    module.no_log = False
-    named = {"chains": [chain["name"] for chain in module.params["chains"]], "sni": [entry["names"] for entry in module.params["sni"] or ()]}
-    shown = dict(module.params, **named)
-    module.log("Invoked with %s" % " ".join("%s=%s" % item for item in shown.items()))
+    module = _Module(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
     try:
         result = Change(module.params, runner(module), module.check_mode, module._diff).result()
         for finding in result["findings"]:

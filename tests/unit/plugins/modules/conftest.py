@@ -13,6 +13,7 @@ from ansible.module_utils import basic
 def run(monkeypatch, capsys):
     """run(module, **arguments) -> its result as Ansible would read it."""
     def run_module(module: ModuleType, **arguments: object) -> dict:
+        arguments = {"_ansible_no_log": False, **arguments}  # whatever a module was made with
         monkeypatch.setattr(basic, "_ANSIBLE_ARGS", json.dumps({"ANSIBLE_MODULE_ARGS": arguments}).encode())
         monkeypatch.setattr(basic, "_ANSIBLE_PROFILE", "legacy")
         with pytest.raises(SystemExit):
