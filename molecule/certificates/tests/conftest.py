@@ -112,12 +112,25 @@ class Issuer:
         """how: as issue."""
         return issue(self.host.fqdn, self.intermediate, **how)
 
-    def all(self) -> dict:
-        """{word: a new leaf}"""
-        return {word: self.leaf(kind=kind, names=names) for word, (kind, _name, names) in WORDS.items()}
-
     def chain(self, leaf: Issued) -> str:
         return leaf.pem + self.intermediate.pem
+
+
+def issued(host: Host) -> tuple:
+    """({word: (key, chain)}, {word: sha256 of the leaf}) of new chains."""
+    ca = Issuer(host)
+    made = {word: ca.leaf(kind=kind, names=names) for word, (kind, _name, names) in WORDS.items()}
+    return {word: (leaf.key_pem(), ca.chain(leaf)) for word, leaf in made.items()}, {word: leaf.sha256 for word, leaf in made.items()}
+
+
+def as_texts(folder: Path, chains: dict) -> dict:
+    """The role's variables for chains, {host: {word: (key, chain)}}, as texts that lie in a folder: as with a vault, no command line holds them."""
+    for name, pairs in chains.items():
+        for word, pair in pairs.items():
+            for kind, text in zip(("key", "chain"), pair):
+                (folder / "-".join((name, word, kind))).write_text(text, encoding="utf-8")
+    text = "{{ lookup('ansible.builtin.file', '%s/' + inventory_hostname + '-%%s-%s') }}"
+    return asked("content", key_content=text % (folder, "key"), chain_content=text % (folder, "chain"))
 
 
 def hand_out(host: Host, texts: dict) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Iterator
 
 import pytest
-from conftest import ALL, CONVERGE, Issuer, asked, converged, each, hand_out, leaves, look
+from conftest import ALL, CONVERGE, as_texts, asked, converged, each, hand_out, issued, leaves, look
 from post import wait
 from reach import Host, play
 from witness import tree
@@ -24,13 +24,6 @@ SOON = 60
 
 def on_host(word: str) -> tuple:
     return "/srv/acme/%s/privkey.pem" % word, "/srv/acme/%s/fullchain.pem" % word
-
-
-def issued(host: Host) -> tuple:
-    """({word: (key, chain)}, {word: sha256 of the leaf}) of new chains."""
-    ca = Issuer(host)
-    made = ca.all()
-    return {word: (leaf.key_pem(), ca.chain(leaf)) for word, leaf in made.items()}, {word: leaf.sha256 for word, leaf in made.items()}
 
 
 def hand_out_anew(host: Host) -> dict:
@@ -57,17 +50,10 @@ def test_from_files_on_the_controller() -> None:
 
 
 def test_from_texts_with_a_reload_alone(tmp_path: Path) -> None:
-    expected = {}
-    for name, (pairs, leaf) in each(issued).items():
-        expected[name] = leaf
-        for word, pair in pairs.items():
-            for kind, text in zip(("key", "chain"), pair):
-                (tmp_path / "-".join((name, word, kind))).write_text(text, encoding="utf-8")
-    # As a vault has them: in variables, and on no command line.
-    text = "{{ lookup('ansible.builtin.file', '%s/' + inventory_hostname + '-%%s-%s') }}"
-    chains = asked("content", key_content=text % (tmp_path, "key"), chain_content=text % (tmp_path, "chain"))
-    play(CONVERGE, "certificates", tls_hardening_action="reload", **chains)
-    assert_served(expected)
+    new = each(issued)
+    texts = as_texts(tmp_path, {name: pairs for name, (pairs, _leaf) in new.items()})
+    play(CONVERGE, "certificates", tls_hardening_action="reload", **texts)
+    assert_served({name: leaf for name, (_pairs, leaf) in new.items()})
 
 
 @pytest.fixture(scope="module")
