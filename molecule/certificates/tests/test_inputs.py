@@ -85,7 +85,8 @@ BAD = (
         lambda ca: (lambda leaf: (leaf.key_pem(passphrase=b"secret"), ca.chain(leaf)))(ca.leaf())),
     Bad("a passphrase in the older form", r": its key has a passphrase, and Postfix can't ask for it\. Write it without: openssl pkey",
         lambda ca: (lambda leaf: (leaf.key_pem("traditional", b"secret"), ca.chain(leaf)))(ca.leaf(kind="rsa"))),
-    Bad("for clients alone", r": it is not meant for servers \(extendedKeyUsage\)\. Have it issued with serverAuth\.", lambda ca: _pair(ca, ca.leaf(client=True))),
+    Bad("for clients alone", r": it is not meant for servers \(extendedKeyUsage\)\. Have it issued with serverAuth\.",
+        lambda ca: _pair(ca, ca.leaf(client=True))),
     Bad("a line of it is missing", r": its certificate number 1 is damaged\. Copy the file again\.", _damaged),
     Bad("garbage", r": no PEM certificate was found\. Name the file that holds the leaf", made="head -c 4000 /bin/sh > chain.pem"),
     Bad("garbage for a key", r": one PEM private key was expected, found 0 \(blocks: none\)\. Name the file that holds the key",
@@ -97,7 +98,8 @@ BAD = (
         made="ln -sf /srv/gone.pem chain.pem"),
     Bad("nothing", r" = \S+/chain\.pem: there is no such file on this host\. Name the file that holds it\.", made="rm chain.pem"),
     Bad("unreadable: a pipe", r" = \S+/chain\.pem: it is a pipe\. Name a regular file\.", made="rm chain.pem; mkfifo chain.pem"),
-    Bad("unreadable: a link to itself", r" = \S+/chain\.pem: it can't be read \(Too many levels of symbolic links\)", made="rm chain.pem; ln -s chain.pem chain.pem"),
+    Bad("unreadable: a link to itself", r" = \S+/chain\.pem: it can't be read \(Too many levels of symbolic links\)",
+        made="rm chain.pem; ln -s chain.pem chain.pem"),
     Bad("unreadable: a path through a file", r" = \S+/chain\.pem/chain\.pem: it can't be read \(Not a directory\)",
         file="chain.pem/chain.pem"),
 )
@@ -174,20 +176,22 @@ def test_after_all_of_them_every_name_and_kind_is_served_as_before() -> None:
 
 
 @pytest.fixture(scope="module")
-def said() -> str:
-    """What a run said that installed all of UNTIDY, each for a name of its own."""
+def installed() -> tuple:
+    """(what a run said that installed all of UNTIDY, each for a name of its own, {host: {row: what a client is served who asks for that}})."""
+    def served(host: Host) -> dict:
+        seen = look(host, *[("%s.example.com" % untidy.name, untidy.kind) for untidy in UNTIDY])
+        return {untidy.name: found.certificates or found.said for untidy, found in zip(UNTIDY, seen)}
+
     sni = [{"names": ["%s.example.com" % untidy.name], "name": untidy.name, **_files(_folder(untidy.name))} for untidy in UNTIDY]
     asked = {"tls_certificate_chains": [{"name": "ecdsa", **_files(_folder(OWN))}], "tls_certificate_sni": sni, "tls_certificate_renewal": False}
-    return " ".join(play(CONVERGE, "certificates", tls_certificate_source="remote", tls_hardening_action="reload", **asked).split())
+    said = play(CONVERGE, "certificates", tls_certificate_source="remote", tls_hardening_action="reload", **asked)
+    return " ".join(said.split()), each(served)
 
 
 @pytest.mark.parametrize("untidy", UNTIDY, ids=lambda untidy: untidy.name)
-def test_what_is_only_untidy_is_served_put_right_and_a_file_to_be_mended_is_told(untidy: Untidy, issued: dict, said: str) -> None:
-    def served(host: Host) -> tuple:
-        [seen] = look(host, ("%s.example.com" % untidy.name, untidy.kind))
-        return seen.certificates or seen.said
-
-    for name, certificates in each(served).items():
-        assert certificates == (issued[name][untidy.name].sha256, Issuer(Host(name)).intermediate.sha256), name
+def test_what_is_only_untidy_is_served_put_right_and_a_file_to_be_mended_is_told(untidy: Untidy, issued: dict, installed: tuple) -> None:
+    said, served = installed
+    for name, seen in served.items():
+        assert seen[untidy.name] == (issued[name][untidy.name].sha256, Issuer(Host(name)).intermediate.sha256), name
     told = re.findall(r"\[WARNING\]: chain %s: (.*?)\. Remedy: " % untidy.name, said)
     assert set(told) == ({untidy.told} if untidy.told else set())

@@ -107,7 +107,7 @@ def test_a_file_that_is_broken_on_the_host_leaves_the_old_chain_served_and_the_l
         assert (why in said, said.split()[-2:]) == (True, ["status", "1"]), (name, said)
     for name, by in STARTED_BY.items():
         if by == "systemd":
-            assert wait(lambda: why in journal(Host(name)), SOON), journal(Host(name))  # pylint: disable=cell-var-from-loop
+            assert wait(lambda: why in journal(Host(name)), SOON), journal(Host(name))
         else:
             assert why in Host(name).run("%s 2>&1" % by, check=False)  # which cron mails to root
     assert each(tree) == files

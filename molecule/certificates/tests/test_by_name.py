@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which certificate a client is served, by the name and the kind it asks for, in the eyes of openssl s_client on another host."""
+"""Which certificate a client is served, by the name and the kind it asks for, in the eyes of openssl s_client on another host.
+
+Of these files it runs first, for the others replace what was converged.
+"""
 from __future__ import annotations
 
 import pytest
