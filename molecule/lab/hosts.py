@@ -35,6 +35,7 @@ GROUPS = {
     "rollback": {"r-bullseye": "bullseye", "r-bookworm": "bookworm", "r-trixie": "trixie", "r-forky": "forky"},
     "interrupted": {"i-trixie": "trixie", "i-forky": "forky"},
     "acme": {"a-trixie": "trixie", "a-bookworm": "bookworm", "a-pebble": "trixie"},
+    "certificates": {"c-bullseye": "bullseye", "c-bookworm": "bookworm", "c-trixie": "trixie", "c-forky": "forky"},
 }
 RELEASE_OF = {name: release for members in GROUPS.values() for name, release in members.items()}
 
@@ -43,6 +44,15 @@ OPTIONS = {
     "interrupted": ["--cap-add=SYS_ADMIN", "--cap-add=LINUX_IMMUTABLE", "--security-opt=apparmor=unconfined"],
 }
 OPTIONS_OF = {name: OPTIONS.get(group, []) for group, members in GROUPS.items() for name in members}
+
+#: Chains that each host of a group has beside its own: {group: {word: (kind of key, its names where they are not the host's)}}. In the inventory they
+#: are lab_WORD_key_file and lab_WORD_chain_file.
+CHAINS = {
+    "certificates": {
+        "ecdsa": ("ECDSA", ()), "rsa": ("RSA", ()), "net_ecdsa": ("ECDSA", ("mx.example.net", "mail.example.net")),
+        "net_rsa": ("RSA", ("mx.example.net", "mail.example.net")), "below": ("ECDSA", ("*.example.org",)),
+    },
+}
 
 TOP = Path(__file__).resolve().parents[2]
 STATE = TOP / ".cache" / "lab"
@@ -185,10 +195,15 @@ class Lab:
         self.known_hosts.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
     def _inventory(self, group: str, addresses: dict, authority: Authority) -> None:
+        from pki import rsa_key
+
         hosts = {}
         for name, release in GROUPS[group].items():
             key, chain = authority.chain("%s.%s" % (name, DOMAIN))
             hosts[name] = {"ansible_host": addresses[name], "lab_release": release, "lab_key_file": str(key), "lab_chain_file": str(chain)}
+            for word, (kind, names) in CHAINS.get(group, {}).items():
+                key, chain = authority.chain("%s.%s" % (name, DOMAIN), word, key=rsa_key() if kind == "RSA" else None, names=names)
+                hosts[name].update({"lab_%s_key_file" % word: str(key), "lab_%s_chain_file" % word: str(chain)})
             if name == "x-hard-trixie":
                 key, chain = authority.rsa_chain("%s.%s" % (name, DOMAIN))
                 hosts[name].update(lab_rsa_key_file=str(key), lab_rsa_chain_file=str(chain))

@@ -29,7 +29,8 @@ class Authority:
     def chain(self, host: str, another: str = "", **leaf: object) -> tuple:
         """(key file, chain file) for a host: its certificate, then the intermediate.
 
-        another: a word for the files of one more chain. leaf: days (valid from now; below zero, ended so long ago) and key.
+        another: a word for the files of one more chain. leaf: days (valid from now; below zero, ended so long ago), key, and names in place of
+        the host's.
         """
         name = "-".join(filter(None, (host, another)))
         if not (self.folder / (name + ".pem")).exists():
@@ -54,8 +55,14 @@ class Authority:
             self._write(name, *self._issue(host, None))
         return self.folder / (name + ".key"), self.folder / (name + ".pem")
 
+    def issuer(self, name: str = "intermediate") -> tuple:
+        """(key, certificate) of the intermediate or of the root, to issue with."""
+        return self._read(name)
+
     @staticmethod
-    def _issue(name: str, issuer: tuple | None, authority: bool = False, days: int = _DAYS, key: object = None) -> tuple:
+    def _issue(
+        name: str, issuer: tuple | None, authority: bool = False, days: int = _DAYS, key: object = None, names: tuple = (),
+    ) -> tuple:
         key = key or ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         issuer_key, issuer_name = (issuer[0], issuer[1].subject) if issuer else (key, subject)
@@ -71,7 +78,7 @@ class Authority:
         )
         if not authority:
             builder = (
-                builder.add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
+                builder.add_extension(x509.SubjectAlternativeName(list(map(x509.DNSName, names or (name,)))), critical=False)
                 .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
             )
         return key, builder.sign(issuer_key, hashes.SHA256())

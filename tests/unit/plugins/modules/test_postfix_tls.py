@@ -76,6 +76,9 @@ def test_the_key_is_in_no_result_and_in_no_log(run, etc: Path, monkeypatch) -> N
     said = json.dumps(results) + str(logged)
     assert not [line for line in LEAF.key_pem().splitlines() if line in said]
     assert "PRIVATE KEY" not in said
+    logged.clear()
+    run(postfix_tls, **arguments(etc, _ansible_no_log=True))
+    assert logged == []
 
 
 def test_a_self_signed_certificate_switches_receiving_off_and_says_so(run, etc: Path) -> None:
