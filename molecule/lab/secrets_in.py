@@ -11,7 +11,7 @@ _SHORTEST = 40
 
 def key_lines() -> list:
     """Of every key that the lab has issued so far; what stands in a certificate too is the public part."""
-    public = "".join(path.read_text(encoding="ascii") for path in PKI.glob("*.pem"))
+    public = "".join("".join(path.read_text(encoding="ascii").split()) for path in PKI.glob("*.pem"))
     return [
         line for key in sorted(PKI.glob("*.key")) for line in key.read_text(encoding="ascii").splitlines()
         if len(line) >= _SHORTEST and not line.startswith("-----") and line not in public
