@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Callable, NamedTuple
 
 import pytest
-from cryptography.hazmat.primitives.serialization import Encoding
 from issuing import Issued, issue
 from pki import Authority
 from reach import Host

@@ -41,8 +41,14 @@ class Untidy(NamedTuple):
     kind: str = "ec"
 
 
-def _pair(ca: Issuer, leaf: Issued) -> tuple:
-    return leaf.key_pem(), ca.chain(leaf)
+def _pair(ca: Issuer, leaf: Issued, *form: object) -> tuple:
+    """form: of the key, as key_pem has it."""
+    return leaf.key_pem(*form), ca.chain(leaf)
+
+
+def _without_intermediate(ca: Issuer) -> tuple:
+    leaf = ca.leaf()
+    return leaf.key_pem(), leaf.pem
 
 
 def _below_another_intermediate(ca: Issuer, days: tuple) -> tuple:
@@ -68,7 +74,7 @@ BAD = (
     Bad("a key of another kind", r": the key belongs to none of its certificates\. Name the key that its certificate was issued for\.",
         lambda ca: (ca.leaf(kind="rsa").key_pem(), ca.chain(ca.leaf()))),
     Bad("no intermediate", r": an intermediate is missing, or this host does not trust its issuer\. Name the full chain \(fullchain\.pem\)",
-        lambda ca: (lambda leaf: (leaf.key_pem(), leaf.pem))(ca.leaf())),
+        _without_intermediate),
     Bad("expired", r" = certificate CN=HOST: it has expired on %s\. Renew it\." % _DATE, lambda ca: _pair(ca, ca.leaf(days=(-30, -1)))),
     Bad("not valid yet", r" = certificate CN=HOST: it is not valid yet, only from %s\. Check this host's clock" % _DATE,
         lambda ca: _pair(ca, ca.leaf(days=(2, 30)))),
@@ -82,9 +88,9 @@ BAD = (
         lambda ca: _pair(ca, ca.leaf(kind="rsa1024"))),
     Bad("a SHA-1 signature", r" = certificate CN=HOST: it is signed with ecdsa-with-SHA1\. Have it issued anew", _with_sha1),
     Bad("a passphrase", r": its key has a passphrase, and Postfix can't ask for it\. Write it without: openssl pkey",
-        lambda ca: (lambda leaf: (leaf.key_pem(passphrase=b"secret"), ca.chain(leaf)))(ca.leaf())),
+        lambda ca: _pair(ca, ca.leaf(), "PKCS8", b"secret")),
     Bad("a passphrase in the older form", r": its key has a passphrase, and Postfix can't ask for it\. Write it without: openssl pkey",
-        lambda ca: (lambda leaf: (leaf.key_pem("traditional", b"secret"), ca.chain(leaf)))(ca.leaf(kind="rsa"))),
+        lambda ca: _pair(ca, ca.leaf(kind="rsa"), "traditional", b"secret")),
     Bad("for clients alone", r": it is not meant for servers \(extendedKeyUsage\)\. Have it issued with serverAuth\.",
         lambda ca: _pair(ca, ca.leaf(client=True))),
     Bad("a line of it is missing", r": its certificate number 1 is damaged\. Copy the file again\.", _damaged),
@@ -111,9 +117,9 @@ UNTIDY = (
     Untidy("twice", "a certificate that was in it twice is left out once", lambda ca, leaf: (leaf.key_pem(), ca.chain(leaf) + ca.intermediate.pem)),
     Untidy("a-strangers", "left out, for no other was issued by it: CN=stranger",
            lambda ca, leaf: (leaf.key_pem(), ca.chain(leaf) + issue("stranger", authority=True).pem)),
-    Untidy("pkcs8", "", lambda ca, leaf: _pair(ca, leaf)),
-    Untidy("pkcs1", "", lambda ca, leaf: (leaf.key_pem("traditional"), ca.chain(leaf)), "rsa"),
-    Untidy("sec1", "", lambda ca, leaf: (leaf.key_pem("traditional"), ca.chain(leaf))),
+    Untidy("pkcs8", "", _pair),
+    Untidy("pkcs1", "", lambda ca, leaf: _pair(ca, leaf, "traditional"), "rsa"),
+    Untidy("sec1", "", lambda ca, leaf: _pair(ca, leaf, "traditional")),
     Untidy("ec-parameters", "", lambda ca, leaf: (EC_PARAMETERS + leaf.key_pem("traditional"), ca.chain(leaf))),
     Untidy("crlf", "", lambda ca, leaf: tuple(text.replace("\n", "\r\n") for text in _pair(ca, leaf))),
     Untidy("bom", "", lambda ca, leaf: tuple("\ufeff" + text for text in _pair(ca, leaf))),
