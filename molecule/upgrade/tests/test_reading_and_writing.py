@@ -44,7 +44,7 @@ def test_a_parameter_that_was_set_is_read_by_postconf_and_the_others_as_before(l
     expected = dict(before, **{name: value})
     for printed in read("main.cf", main.text(), "postconf -c /tmp/read %s 2>/dev/null" % " ".join(NAMES)):
         seen = dict(line.split(" =", 1) for line in printed.split("\n") if line)
-        assert seen[name] == (" " + value if value else "")
+        assert seen[name].split() == value.split()  # some releases print several blanks as one
         for other, raw in expected.items():
             assert raw is None or seen[other].split() == raw.split()
 
