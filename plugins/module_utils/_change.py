@@ -56,7 +56,7 @@ class Change:
         return self._instance
 
     def result(self) -> dict:
-        """The module's result. Raises PostfixTlsError where it does not hold; then nothing has changed."""
+        """The module's result. Raises PostfixTlsError where it does not hold; then nothing has changed, but where systemd does not start the renewal."""
         host = self.read()
         if self.predict:
             return self._predicted(host)
