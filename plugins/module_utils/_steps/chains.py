@@ -70,9 +70,12 @@ def proven(draft: Draft, chains: list, names: list) -> tuple:
     return usable, trust
 
 
-def serve(draft: Draft, entries: list, names: list) -> tuple:
-    """(paths of the chains planned, those of them that peers trust under these names, sha256 of each leaf). Raises PostfixTlsError."""
-    usable, trust = proven(draft, given(draft, entries, names), names)
+def serve(draft: Draft, entries: list, names: list, covered: list | None = None) -> tuple:
+    """(paths of the chains planned, those of them that peers trust under these names, sha256 of each leaf). Raises PostfixTlsError.
+
+    covered: names for one that is made here, where they are others, such as *.example.org.
+    """
+    usable, trust = proven(draft, given(draft, entries, covered or names), names)
     _plan(draft, usable)
     trusted = frozenset(path for path, good in trust.items() if good)
     return [path for path, _chain in usable], trusted, [chain.facts()[0]["sha256"] for _path, chain in usable]

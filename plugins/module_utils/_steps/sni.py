@@ -50,7 +50,8 @@ def write(draft: Draft) -> None:
 def serve(draft: Draft, entry: dict) -> list:
     """Plans the files of an entry's chains, and their proof; returns the paths, none where peers would trust none of them."""
     names = [_example(name.lower()) for name in entry["names"]]
-    files, trusted, digests = chains.serve(draft, chains_of(entry), names)
+    covered = ["*%s" % name.lower() if name.startswith(".") else name.lower() for name in entry["names"]]
+    files, trusted, digests = chains.serve(draft, chains_of(entry), names, covered)
     if files:
         draft.proposal.sni.append(Named(names[0], digests, trusted.issuperset(files)))
     return files

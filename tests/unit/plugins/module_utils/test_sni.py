@@ -9,6 +9,7 @@ from ansible_collections.mailsec.postfix_tls.plugins.module_utils._error import 
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._intent import propose
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.main_cf import MainCf
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.policy import HEADER
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._steps import chains
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._steps.draft import Intent, Proposal
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._transaction import files
 from hosts_of_text import instance
@@ -84,6 +85,13 @@ def test_a_self_signed_one_is_served_only_where_that_is_allowed(etc: Path) -> No
     assert not proposal.plan.changes and [finding["check"] for finding in proposal.plan.findings] == ["sni"]
     allowed = ask(etc, [entry("mx.example.net", leaf=ALONE)], self_signed="allow")
     assert len(allowed.plan.changes) == 3 and allowed.sni[0].trusted is False
+
+
+def test_one_that_is_made_here_covers_all_names_below(etc: Path, monkeypatch) -> None:
+    asked: list = []
+    monkeypatch.setattr(chains.self_signed, "chain", lambda _run, name, names, _held: asked.append(names) or chains.pem.chain(name, BELOW.key_pem(), BELOW.pem))
+    ask(etc, [{"names": [".Example.com"], "chains": [{"self_signed": True}]}], self_signed="allow")
+    assert asked == [["*.example.com"]]
 
 
 def test_no_key_is_in_a_diff(etc: Path) -> None:
