@@ -50,6 +50,9 @@ from ansible.plugins.lookup import LookupBase
 #: Ten times as fast, where libyaml is there; each host of a fleet pays it.
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
+#: Lists that other variables add to, each named so and by a further word: group_vars of several groups can't add to one variable.
+ADDED_TO = ("tls_policy_destinations",)
+
 ROLES = Path(__file__).resolve().parents[2] / "roles"
 
 
@@ -57,6 +60,8 @@ def complaints(role: str, options: dict, values: dict) -> list:
     """One sentence for each of values (variables by name) that the role's options (argument_specs) do not allow."""
     told = []
     prefix = "%s_" % role
+    more = {name: options[to] for name in values for to in ADDED_TO if to in options and name.startswith("%s_" % to)}
+    options = dict(options, **more)
     stems = [name.removeprefix(prefix) for name in options]
     for name in sorted(set(values) - set(options)):
         # Without the prefix, which alone makes any two of them alike.

@@ -112,15 +112,13 @@ class Change:
     def _propose(self, host: Instance) -> Proposal:
         if self.params["state"] == "restored":
             return self._restoration(host)
-        policy = self.params["policy"]
         proposal = propose(host, Intent(
             chains=self.params["chains"],
             sni=self.params["sni"],
             parameters=self.params["parameters"],
             services=self.params["services"],
             profiles={side: name for side, name in (self.params["profiles"] or {}).items() if name},
-            destinations=policy["destinations"] if policy else None,
-            policy_file=policy["path"] if policy else None,
+            policy=self.params["policy"],
             names=self.verify["names"],
             ca_file=self.verify["ca_file"],
             min_days_left=self.verify["min_days_left"],

@@ -192,12 +192,22 @@ options:
     choices: [refuse, skip]
     default: refuse
   policy:
-    description: Named destinations, written to a table of their own that is placed first in C(smtp_tls_policy_maps).
+    description:
+      - Named destinations, written to a table of their own that is placed first in C(smtp_tls_policy_maps). Every entry is judged before anything is
+        written; what Postfix would take and not mean is refused, and what would not hold is told in RV(findings), with the line to write.
+      - The table is a C(texthash), and from 1001 entries on one of the host's C(default_database_type), if that is C(lmdb), C(cdb), C(hash) or
+        C(btree). Its index is made aside and put in place as a whole.
     type: dict
     suboptions:
       path:
         description: The table's file. The default is C(tls_policy) within O(config_directory).
         type: path
+      maps:
+        description:
+          - Tables to ask where this one has no entry, in this order, such as the C(socketmap) of a daemon for MTA-STS. V([]) leaves none.
+          - Without it, the tables that the parameter has already come after this one.
+        type: list
+        elements: str
       destinations:
         description: The entries. An empty list removes table and reference.
         type: list
@@ -208,7 +218,8 @@ options:
             description:
               - Where the mail goes, in the form Postfix looks it up. V(example.org) for mail to that domain, V(.example.org)
                 for its subdomains, V([relay.example.org]) or V([relay.example.org]:587) where C(relayhost) or
-                C(transport_maps) say so.
+                C(transport_maps) say so, in the very words they use.
+              - An internationalised domain is written in both its forms where C(smtputf8_enable) is on, for Postfix converts neither.
             type: str
             required: true
           level:
@@ -217,7 +228,13 @@ options:
             choices: [none, may, encrypt, dane, dane-only, fingerprint, verify, secure]
             default: encrypt
           match:
-            description: Names the certificate has to show (V(verify), V(secure)), or digests (V(fingerprint)).
+            description:
+              - Names of which the certificate has to show one (V(verify), V(secure)), such as V(mx.example.org), or V(.example.org) for any name below it.
+                V(nexthop), V(dot-nexthop) and V(hostname) mean what postconf(5) says of C(smtp_tls_secure_cert_match).
+            type: list
+            elements: str
+          fingerprints:
+            description: Digests of certificates or public keys of which the server has to show one (V(fingerprint)), by C(smtp_tls_fingerprint_digest).
             type: list
             elements: str
           protocols:
@@ -231,9 +248,20 @@ options:
             description: Ciphers to exclude for this destination.
             type: list
             elements: str
+          tafile:
+            description:
+              - The CAs, or public keys, that alone are trusted for this destination (V(verify), V(secure)), in PEM, or an absolute path of a file of such on this host.
+              - It is copied to C(tls_trust) within O(config_directory), and to the same place in the chroot of SMTP clients that have one.
+            type: str
           servername:
             description: The name to ask for by SNI.
             type: str
+          connection_reuse:
+            description: Whether several messages may go over one connection with TLS.
+            type: bool
+          enable_rpk:
+            description: Whether the server may show a raw public key in place of a certificate. Since Postfix 3.9.
+            type: bool
   self_signed:
     description:
       - What to do with a self-signed certificate, or none. With V(sending_only) the receiving side is switched off, and
@@ -482,6 +510,7 @@ ARGUMENT_SPEC = {
         "type": "dict",
         "options": {
             "path": {"type": "path"},
+            "maps": {"type": "list", "elements": "str"},
             "destinations": {
                 "type": "list",
                 "elements": "dict",
@@ -494,10 +523,14 @@ ARGUMENT_SPEC = {
                         "default": "encrypt",
                     },
                     "match": {"type": "list", "elements": "str"},
+                    "fingerprints": {"type": "list", "elements": "str"},
                     "protocols": {"type": "str"},
                     "ciphers": {"type": "str", "choices": ["high", "medium", "low", "export", "null"]},
                     "exclude": {"type": "list", "elements": "str"},
+                    "tafile": {"type": "str"},
                     "servername": {"type": "str"},
+                    "connection_reuse": {"type": "bool"},
+                    "enable_rpk": {"type": "bool"},
                 },
             },
         },
@@ -524,6 +557,7 @@ class Module(AnsibleModule):
     def _log_invocation(self) -> None:
         """Ansible's own line in the system log would hold the key: it masks values as they are, and there a line end is written as \\n."""
         named = {"chains": [chain["name"] for chain in self.params["chains"]], "sni": [entry["names"] for entry in self.params["sni"] or ()]}
+        named["policy"] = "%d destinations" % len(self.params["policy"]["destinations"]) if self.params["policy"] else None
         self.log("Invoked with %s" % " ".join("%s=%s" % item for item in dict(self.params, **named).items()))
 
 

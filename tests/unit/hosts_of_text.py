@@ -13,8 +13,8 @@ MASTER = "smtp inet n - y - - smtpd\npickup unix n - y 60 1 pickup\n"
 _SHARED = ("smtpd_tls_security_level", "smtpd_use_tls", "smtpd_enforce_tls")
 
 
-def instance(directory: str = "/etc/postfix", master: str = MASTER, **values: str) -> Instance:
-    """values: effective parameters; all known others are empty."""
+def instance(directory: str = "/etc/postfix", master: str = MASTER, tables: dict | None = None, **values: str) -> Instance:
+    """values: effective parameters; all known others are empty. tables: {type:name: {key: value}}, what postmap finds there."""
     release = values.get("mail_version", "3.10.13")
     version = tuple(map(int, re.findall(r"\d+", release)[:3]))
     effective = dict.fromkeys((name for name, row in knowledge.PARAMETERS.items() if row.known_to(version)), "")
@@ -25,16 +25,18 @@ def instance(directory: str = "/etc/postfix", master: str = MASTER, **values: st
         smtpd_tls_mandatory_protocols=">=TLSv1", smtpd_tls_exclude_ciphers="",
     )
     effective.update({name.replace("smtpd", "postscreen", 1): "$" + name for name in _SHARED}, **values)
-    run = postconf({directory: effective}, m="cidr\nhash\ninline\nlmdb\ntexthash\nunionmap\n", T_run_version="OpenSSL 3.5.6 7 Apr 2026\n")
+    run = postconf({directory: effective}, tables or {}, m="cidr\nhash\ninline\nlmdb\ntexthash\nunionmap\n", T_run_version="OpenSSL 3.5.6 7 Apr 2026\n")
     return Instance(run, directory, master_cf.services(master), effective_values(run, directory))
 
 
-def postconf(parameters: dict, **answers: str) -> Callable:
+def postconf(parameters: dict, tables: dict | None = None, **answers: str) -> Callable:
     """A postconf that answers for each directory in parameters, {directory: {name: value as written}}, and fails for others.
 
-    With -o and $name, as Postfix has them; other options print their answer, by their letter.
+    With -o and $name, as Postfix has them; other options print their answer, by their letter. tables: as of instance, for postmap.
     """
-    def run(argv: list) -> tuple:
+    def run(argv: list, stdin: str = "") -> tuple:
+        if argv[0] == "postmap":
+            return _postmap((tables or {}).get(argv[-1]), argv[3:-1], stdin)
         program, _c, directory, option, *rest = argv
         assert (program, _c) == ("postconf", "-c")
         if directory not in parameters:
@@ -48,3 +50,11 @@ def postconf(parameters: dict, **answers: str) -> Callable:
             values = {name: re.sub(r"\$(\w+)", lambda match: values.get(match.group(1), ""), value) for name, value in values.items()}
         return 0, "".join("%s = %s\n" % (name, values[name]) for name in wanted), ""
     return run
+
+
+def _postmap(table: dict | None, options: list, stdin: str) -> tuple:
+    """-q - and -s, of a table's entries; None is one that can't be opened."""
+    if table is None:
+        return 1, "", "postmap: fatal: open database: No such file or directory\n"
+    found = table if options == ["-s"] else {key: table[key] for key in stdin.splitlines() if key in table}
+    return 0, "".join("%s\t%s\n" % entry for entry in found.items()), ""

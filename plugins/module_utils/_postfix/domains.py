@@ -35,12 +35,27 @@ def domain(text: str) -> str:
     return folded
 
 
+def ascii_form(text: str) -> str:
+    """The name as its IDNA form; one in ASCII as it is. Raises ValueError where that can't be told."""
+    if text.isascii():
+        return text
+    if _DEVIATING.search(text):
+        raise ValueError("it has letters whose IDNA form depends on who registered it")
+    return text.encode("idna").decode("ascii")
+
+
+def native_form(name: str) -> str:
+    """The name in its own letters, where its IDNA form stands for some."""
+    try:
+        return name.encode("ascii").decode("idna") if "xn--" in name else name
+    except UnicodeError:
+        return name
+
+
 def _in_other_letters(text: str) -> str:
     """With the form to write, where there is one and it can be told."""
     reason = "it has letters that are not ASCII, and Postfix looks up the IDNA form"
-    if _DEVIATING.search(text):
-        return reason
     try:
-        return "%s, %s" % (reason, domain(text.encode("idna").decode("ascii")))
-    except ValueError:  # of domain, or as UnicodeError of the codec
+        return "%s, %s" % (reason, domain(ascii_form(text)))
+    except ValueError:  # of ours, or as UnicodeError of the codec
         return reason

@@ -19,12 +19,13 @@ _COLUMNS = 7  # service, type, private, unprivileged, chroot, wakeup, process li
 
 @dataclass(frozen=True)
 class Service:
-    """name: as written (smtp, 127.0.0.1:10025, ...); kind: inet, unix, pass, fifo; program: smtpd, postscreen, ..."""
+    """name: as written (smtp, 127.0.0.1:10025, ...); kind: inet, unix, pass, fifo; program: smtpd, postscreen, ...; chroot: y, n or -."""
 
     name: str
     kind: str
     program: str
     overrides: dict = field(default_factory=dict)
+    chroot: str = "-"
 
     @property
     def receives(self) -> bool:
@@ -68,7 +69,7 @@ class MasterCf:
             words = _words(piece) if said and piece[0] not in BLANK else []
             if len(words) > _COLUMNS:
                 overrides = {override.name: override.value for override in _overrides(words)}
-                service = Service(words[0].text, words[1].text, words[_COLUMNS].text, overrides)
+                service = Service(words[0].text, words[1].text, words[_COLUMNS].text, overrides, words[4].text)
                 self.services.append(service)
                 self._at[service.key] = at
 

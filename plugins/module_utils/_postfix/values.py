@@ -277,9 +277,9 @@ def _tables(text: str, host: Instance, to_come: frozenset) -> Complaint | None:
         if wrong:
             return wrong
         kind, _colon, path = _with_type(table, host).partition(":")
-        if kind in _ON_DISK and path not in to_come and not os.path.exists(path + _ON_DISK[kind]):
-            index = ", then: postmap %s:%s" % (kind, path) if _ON_DISK[kind] else ""
-            return Complaint("there is no file %s%s" % (path, _ON_DISK[kind]), remedy="Write the table first%s." % index)
+        if kind in ON_DISK and path not in to_come and not os.path.exists(path + ON_DISK[kind]):
+            index = ", then: postmap %s:%s" % (kind, path) if ON_DISK[kind] else ""
+            return Complaint("there is no file %s%s" % (path, ON_DISK[kind]), remedy="Write the table first%s." % index)
     return None
 
 
@@ -314,4 +314,4 @@ _JUDGES = {
 _LISTS = ("words", "files", "tables", "groups", "exclusions", "protocols")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 #: Types of table that are a file of their own, to what Postfix adds to its name.
-_ON_DISK = {"hash": ".db", "btree": ".db", "lmdb": ".lmdb", "cdb": ".cdb", "dbm": ".pag", "sdbm": ".pag", "texthash": "", "cidr": "", "pcre": "", "regexp": ""}
+ON_DISK = {"hash": ".db", "btree": ".db", "lmdb": ".lmdb", "cdb": ".cdb", "dbm": ".pag", "sdbm": ".pag", "texthash": "", "cidr": "", "pcre": "", "regexp": ""}

@@ -46,7 +46,7 @@ def _main_cf(draft: Draft) -> None:
         if name not in meant.unclear:
             draft.wanted[name] = None
             _note(draft, "main.cf: %s" % name, value, _of(meant, name))
-        elif draft.intent.destinations and name.endswith("_per_site"):
+        elif draft.intent.policy and draft.intent.policy["destinations"] and name.endswith("_per_site"):
             raise PostfixTlsError(
                 name, value, "Postfix no longer looks at it beside smtp_tls_policy_maps, and what it holds would be lost",
                 "List its entries as destinations, then remove it: %s: null." % name,

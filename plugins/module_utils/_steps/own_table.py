@@ -2,39 +2,113 @@
 # This file is private to the collection: it may change in any release.
 """A table of ours among those of a parameter: in front of whatever tables are there, which are not judged.
 
-It is a texthash: Postfix reads it as it is when a process starts, so there is no index to make, and none to forget (DATABASE_README).
+It is a texthash: Postfix reads it as it is when a process starts, so there is no index to make, and none to forget (DATABASE_README). A long
+one has an index, where this host has a type for that, for each process would read all of it.
 """
 from __future__ import annotations
 
+import os
+import tempfile
+
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._error import PostfixTlsError
-from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.policy import HEADER
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix import values
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.instance import Instance
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.words import words
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._steps import parameters
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._steps.draft import Draft
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._transaction import files
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._transaction.files import FileState
 
+HEADER = "# Written by mailsec.postfix_tls; what is changed here by hand is overwritten.\n"
+#: Entries from which on a table is indexed: up to here, reading all of it takes a process less than a millisecond.
+LONG = 1000
+#: Types that postmap(1) makes one file of.
+_INDEXED = {kind: values.ON_DISK[kind] for kind in ("lmdb", "cdb", "hash", "btree")}
 
-def put(draft: Draft, name: str, path: str, text: str, remedy: str) -> str:
-    """The table as main.cf names it. name: of the parameter. Raises PostfixTlsError, with remedy, for a file that was not written here."""
+
+def put(draft: Draft, name: str, path: str, lines: dict, remedy: str, behind: list | None = None) -> tuple:
+    """(the table as main.cf names it, the tables behind it). name: of the parameter. lines: {key: value}. behind: tables to come after it, None
+    for those that are there. Raises PostfixTlsError, with remedy, for a file that was not written here.
+    """
     before = files.read(path)
-    if before.content is not None and not before.content.startswith(HEADER.encode()):
+    indexes = [suffix for suffix in _INDEXED.values() if os.path.exists(path + suffix)]
+    if not _ours(before) and (before.content is not None or indexes):
         raise PostfixTlsError(path, None, "this file is not one that was written here, and its entries would be lost", remedy)
-    mine, listed = _place(draft, name, path)
-    draft.add(path, FileState(text.encode(), 0o644))
-    parameters.put(draft, name, ", ".join([mine] + [text for text in listed if text != mine]))
-    return mine
+    after = FileState((HEADER + _text(lines)).encode(), 0o644)
+    kind = _kind(draft.host, len(lines))
+    mine, others = "%s:%s" % (kind, path), _others(draft, name, path, behind)
+    draft.add(path, after)
+    if kind in _INDEXED:  # after the text, for Postfix warns of one that is older
+        index = files.read(path + _INDEXED[kind])
+        if before != after or not _answers(draft.host, mine, lines):
+            index = FileState(_index(draft.host, kind, _text(lines)), 0o644)
+        draft.add(path + _INDEXED[kind], index, secret=True, describe=_described)
+    _drop(draft, path, [suffix for suffix in indexes if suffix != _INDEXED.get(kind)])
+    parameters.put(draft, name, ", ".join([mine, *others]))
+    return mine, others
 
 
-def take_away(draft: Draft, name: str, path: str) -> None:
+def take_away(draft: Draft, name: str, path: str, behind: list | None = None) -> None:
     """The other tables stay, and so does a file that was not written here."""
-    mine, listed = _place(draft, name, path)
-    if mine in listed:
-        parameters.put(draft, name, ", ".join(text for text in listed if text != mine) or None)
-    if (files.read(path).content or b"").startswith(HEADER.encode()):
-        draft.drop(path)
+    others = _others(draft, name, path, behind)
+    if others != _listed(draft, name):
+        parameters.put(draft, name, ", ".join(others) or None)
+    if _ours(files.read(path)):
+        _drop(draft, path, ["", *filter(lambda suffix: os.path.exists(path + suffix), _INDEXED.values())])
 
 
-def _place(draft: Draft, name: str, path: str) -> tuple:
-    listed = words((draft.written[name] or "") if name in draft.written else draft.host.effective(name), ", \t")
-    return "texthash:%s" % path, listed
+def listed(directory: str) -> set:
+    """Files in it that were written here."""
+    there = sorted(os.listdir(directory)) if os.path.isdir(directory) else []
+    return {path for path in (os.path.join(directory, name) for name in there) if os.path.isfile(path) and _ours(files.read(path))}
+
+
+def _text(lines: dict) -> str:
+    return "".join(["%s\t%s\n" % line for line in lines.items()])
+
+
+def _ours(state: FileState) -> bool:
+    return (state.content or b"").startswith(HEADER.encode())
+
+
+def _listed(draft: Draft, name: str) -> list:
+    return words((draft.written[name] or "") if name in draft.written else draft.host.effective(name), ", \t")
+
+
+def _others(draft: Draft, name: str, path: str, behind: list | None) -> list:
+    there = _listed(draft, name) if behind is None else words(draft.value(name, behind) or "", ", \t")
+    ours = ("texthash", *(_INDEXED if _ours(files.read(path)) else ()))
+    return [table for table in there if table.partition(":")[2] != path or table.partition(":")[0] not in ours]
+
+
+def _kind(host: Instance, entries: int) -> str:
+    kind = host.effective("default_database_type")
+    return kind if entries > LONG and kind in _INDEXED and kind in host.table_types else "texthash"
+
+
+def _answers(host: Instance, table: str, lines: dict) -> bool:
+    """Whether an index says the same already."""
+    _status, out, _err = host.run(["postmap", "-c", host.directory, "-q", "-", table], stdin="\n".join(lines) + "\n")
+    return out == _text(lines)
+
+
+def _index(host: Instance, kind: str, text: str) -> bytes:
+    """Made aside, by Postfix itself, so that no process ever sees half of one. Raises PostfixTlsError."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "table")
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(text)
+        os.utime(path, (0, 0))  # a file that is older than a second: postmap waits for younger ones
+        status, _out, err = host.run(["postmap", "-c", host.directory, "%s:%s" % (kind, path)])
+        if status != 0:
+            raise PostfixTlsError("%s:%s" % (kind, path), None, "Postfix can't make the index (%s)" % err.strip(), "Mend that; nothing was changed.")
+        return files.read(path + _INDEXED[kind]).content or b""
+
+
+def _described(state: FileState) -> str:
+    return "" if state.content is None else "an index that postmap made, %d bytes\n" % len(state.content)
+
+
+def _drop(draft: Draft, path: str, suffixes: list) -> None:
+    for suffix in suffixes:
+        draft.drop(path + suffix)

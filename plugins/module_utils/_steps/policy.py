@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # This file is private to the collection: it may change in any release.
-"""The table of named destinations, and its place in smtp_tls_policy_maps."""
+"""The table of named destinations, its place in smtp_tls_policy_maps, and the trust anchors it names."""
 from __future__ import annotations
 
 import os
 
-from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.policy import answers, table
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._policy import lint
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._policy.lookup import Lookup
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._policy.table import table
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._steps import own_table
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._steps.draft import Draft
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._transaction.files import FileState
 
 _NAME = "smtp_tls_policy_maps"
 _REMEDY = "List its entries as destinations and move it away, or name another file: tls_policy_file (the module's policy.path)."
@@ -15,11 +18,38 @@ _REMEDY = "List its entries as destinations and move it away, or name another fi
 
 def write(draft: Draft) -> None:
     """Raises PostfixTlsError for an entry that can't be meant, or a file of that name that was not written here."""
-    if draft.intent.destinations is None:
+    asked = draft.intent.policy
+    if asked is None:
         return
-    path = draft.intent.policy_file or os.path.join(draft.host.directory, "tls_policy")
-    if not draft.intent.destinations:
-        own_table.take_away(draft, _NAME, path)
+    path = asked.get("path") or os.path.join(draft.host.directory, "tls_policy")
+    host = draft.host.after(draft.written)
+    made = table(asked["destinations"], host)
+    for error in made.lacking:
+        if draft.intent.unsupported != "skip":
+            raise error
+        draft.note("unsupported", "%s: %s is left out: %s" % (error.item, error.value, error.reason), "what was asked for",
+                   "nothing, or upgrade this host", "postconf(5)")
+    _anchors(draft, made.anchors)
+    if not made.lines:
+        own_table.take_away(draft, _NAME, path, asked.get("maps"))
         return
-    text = table(draft.intent.destinations, draft.host.after(draft.written))
-    draft.proposal.table, draft.proposal.answers = own_table.put(draft, _NAME, path, text, _REMEDY), answers(text)
+    own, others = own_table.put(draft, _NAME, path, made.lines, _REMEDY, asked.get("maps"))
+    draft.proposal.table, draft.proposal.answers = own, made.lines
+    for warned in lint.warnings(made.lines, others, host, Lookup(host.run, host.directory)):
+        draft.note("policy", *warned, "TLS_README, Per-destination TLS policy")
+
+
+def _anchors(draft: Draft, anchors: dict) -> None:
+    """Trust anchors that entries name, also where an SMTP client in a chroot looks for them; those that none names any more go."""
+    roots = {""} | {draft.host.effective("queue_directory") for service in draft.master.services if service.program == "smtp" and _chrooted(draft, service)}
+    for root in roots:
+        there = own_table.listed(root + os.path.join(draft.host.directory, "tls_trust"))
+        for path, text in anchors.items():
+            draft.add(root + path, FileState((own_table.HEADER + text).encode(), 0o644))
+        for path in there - {root + path for path in anchors}:
+            draft.drop(path)
+
+
+def _chrooted(draft: Draft, service: object) -> bool:
+    """master(5): a hyphen means the default, which is y where compatibility_level is below 1."""
+    return service.chroot == "y" or (service.chroot == "-" and draft.host.effective("compatibility_level").partition(".")[0] in ("", "0"))

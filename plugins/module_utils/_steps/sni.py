@@ -11,7 +11,6 @@ import os
 import re
 
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._error import PostfixTlsError
-from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.policy import HEADER
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._steps import chains, own_table
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._steps.draft import Draft, Named
 
@@ -42,7 +41,7 @@ def write(draft: Draft) -> None:
             raise PostfixTlsError("sni", ", ".join(files), "in that table a blank or a comma would end the path", "Name another directory.")
         lines.update(dict.fromkeys(names, ", ".join(files)))
     if lines:
-        own_table.put(draft, _NAME, path, HEADER + "".join("%s\t%s\n" % line for line in lines.items()), _REMEDY)
+        own_table.put(draft, _NAME, path, lines, _REMEDY)
     else:
         own_table.take_away(draft, _NAME, path)
 

@@ -260,14 +260,14 @@ def test_receiving_is_switched_off_without_looking_at_certificates(etc: Path) ->
 def test_a_policy_stands_in_front_of_what_is_there(etc: Path) -> None:
     (etc / "main.cf").write_text("smtp_tls_policy_maps = inline:{a.example=none, b.example=may} hash:/x\n", encoding="utf-8")
     partner = [{"destination": "partner.example", "level": "encrypt"}]
-    proposal = ask(etc, destinations=partner)
+    proposal = ask(etc, policy={"destinations": partner})
     carry_out(proposal)
     mine = "texthash:%s" % (etc / "tls_policy")
     assert MainCf(main_cf(etc)).raw("smtp_tls_policy_maps") == "%s, inline:{a.example=none, b.example=may}, hash:/x" % mine
     assert (proposal.table, proposal.answers) == (mine, {"partner.example": "encrypt"})
-    assert ask(etc, destinations=partner).plan.changes == []
-    assert ask(etc, destinations=None).plan.changes == []
-    leaving = ask(etc, destinations=[])
+    assert ask(etc, policy={"destinations": partner}).plan.changes == []
+    assert ask(etc, policy=None).plan.changes == []
+    leaving = ask(etc, policy={"destinations": []})
     assert [change.path for change in leaving.plan.changes] == [str(etc / "main.cf"), str(etc / "tls_policy")], "main.cf lets go of it first"
     carry_out(leaving)
     assert MainCf(main_cf(etc)).raw("smtp_tls_policy_maps") == "inline:{a.example=none, b.example=may}, hash:/x"
@@ -277,17 +277,17 @@ def test_a_policy_stands_in_front_of_what_is_there(etc: Path) -> None:
 def test_a_table_that_holds_tables_stays_whole(etc: Path) -> None:
     maps = "inline:{ {a.example = secure match=a}, b.example=may }, unionmap:{inline:{c=may},hash:/x}"
     (etc / "main.cf").write_text("smtp_tls_policy_maps = %s\n" % maps, encoding="utf-8")
-    carry_out(ask(etc, destinations=[{"destination": "partner.example", "level": "encrypt"}]))
+    carry_out(ask(etc, policy={"destinations": [{"destination": "partner.example", "level": "encrypt"}]}))
     assert MainCf(main_cf(etc)).raw("smtp_tls_policy_maps") == "texthash:%s, %s" % (etc / "tls_policy", maps)
 
 
 def test_a_table_of_the_same_name_that_a_postmaster_wrote_is_neither_removed_nor_replaced(etc: Path) -> None:
     (etc / "tls_policy").write_text("old.example encrypt\n", encoding="utf-8")
     (etc / "main.cf").write_text("smtp_tls_policy_maps = hash:%s\n" % (etc / "tls_policy"), encoding="utf-8")
-    assert ask(etc, destinations=[]).plan.changes == []
+    assert ask(etc, policy={"destinations": []}).plan.changes == []
     with pytest.raises(PostfixTlsError, match="tls_policy: this file is not one that was written here.*List its entries as destinations"):
-        ask(etc, destinations=[{"destination": "partner.example", "level": "encrypt"}])
-    carry_out(ask(etc, destinations=[{"destination": "partner.example", "level": "encrypt"}], policy_file=str(etc / "mine")))
+        ask(etc, policy={"destinations": [{"destination": "partner.example", "level": "encrypt"}]})
+    carry_out(ask(etc, policy={"destinations": [{"destination": "partner.example", "level": "encrypt"}], "path": str(etc / "mine")}))
     assert MainCf(main_cf(etc)).raw("smtp_tls_policy_maps") == "texthash:%s, hash:%s" % (etc / "mine", etc / "tls_policy")
 
 
@@ -296,7 +296,7 @@ def test_maps_that_are_given_in_the_same_run_take_the_place_of_those_that_are_th
     partner = [{"destination": "partner.example", "level": "encrypt"}]
     (etc / "y.db").touch()
     for given_maps, behind in (("hash:%s/y" % etc, ", hash:%s/y" % etc), (None, "")):
-        carry_out(ask(etc, destinations=partner, parameters={"smtp_tls_policy_maps": given_maps}))
+        carry_out(ask(etc, policy={"destinations": partner}, parameters={"smtp_tls_policy_maps": given_maps}))
         assert MainCf(main_cf(etc)).raw("smtp_tls_policy_maps") == "texthash:%s%s" % (etc / "tls_policy", behind)
 
 
@@ -304,8 +304,8 @@ def test_a_ca_for_the_policy_may_come_in_the_same_run(etc: Path) -> None:
     secure = [{"destination": "partner.example", "level": "secure"}]
     bare = instance(str(etc))
     with pytest.raises(PostfixTlsError, match="this host's smtp client trusts no CA"):
-        propose(bare, Intent(destinations=secure))
-    assert propose(bare, Intent(destinations=secure, parameters={"smtp_tls_CApath": "/etc/ssl/certs"})).answers == {"partner.example": "secure"}
+        propose(bare, Intent(policy={"destinations": secure}))
+    assert propose(bare, Intent(policy={"destinations": secure}, parameters={"smtp_tls_CApath": "/etc/ssl/certs"})).answers == {"partner.example": "secure"}
 
 
 def test_null_removes_a_parameter_and_only_that(etc: Path) -> None:
@@ -465,7 +465,7 @@ def test_a_table_of_sites_has_no_meaning_in_todays_terms_and_is_not_lost(etc: Pa
     carry_out(proposal)
     assert "smtp_tls_per_site = hash:/x\n" in main_cf(etc) and "no other parameter has" in proposal.plan.findings[0]["observed"]
     with pytest.raises(PostfixTlsError, match="Postfix no longer looks at it beside smtp_tls_policy_maps, and what it holds would be lost"):
-        ask(etc, parameters=on, destinations=[{"destination": "partner.example", "level": "encrypt"}])
+        ask(etc, parameters=on, policy={"destinations": [{"destination": "partner.example", "level": "encrypt"}]})
 
 
 OLD_SUBMISSION = "smtp inet n - y - - smtpd\nsubmission inet n - y - - smtpd\n  -o smtpd_enforce_tls=yes\n"

@@ -8,7 +8,7 @@ import pytest
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._error import PostfixTlsError
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._intent import propose
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.main_cf import MainCf
-from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.policy import HEADER
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._steps.own_table import HEADER
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._steps import chains
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._steps.draft import Intent, Proposal
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._transaction import files

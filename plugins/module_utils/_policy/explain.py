@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# This file is private to the collection: it may change in any release.
+"""Which TLS policy holds for a recipient, as Postfix's SMTP client finds it, and what that means in words.
+
+Source: TLS_README "Per-destination TLS policy", postconf(5) smtp_tls_policy_maps, smtp_tls_security_level.
+"""
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._policy import nexthop
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._policy.lookup import Lookup, tables
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._policy.table import ATTRIBUTE_NAMES, LEVELS
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.domains import ascii_form, domain
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.instance import Instance
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.master_cf import Service
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.words import words
+
+#: What a level means for a message. {versions}, {match} and {tls} are of the policy.
+_MEANING = {
+    "none": "TLS is not used: every message goes in the clear.",
+    "may": "A message is encrypted ({versions}) where the server offers it and the handshake succeeds, and goes in the clear where not. No certificate is asked for.",
+    "encrypt": "No message goes in the clear: {tls}, it waits in the queue. Whose certificate that is does not matter.",
+    "dane": "Where DNSSEC vouches for TLSA records of the server, no message goes in the clear and the certificate has to match them; where there are none,"
+            " it is as with may, and where they are of no use, as with encrypt.",
+    "dane-only": "No message goes in the clear, and only servers whose certificate matches TLSA records that DNSSEC vouches for get any; else it waits in the queue.",
+    "fingerprint": "No message goes in the clear, and only a server whose certificate or key has one of the digests {match} gets any; else it waits in the queue.",
+    "verify": "No message goes in the clear, and the server needs a certificate that a trusted CA issued for {match}; else it waits in the queue."
+              " Which host that is, unsigned DNS says: whoever forges it chooses the name.",
+    "secure": "No message goes in the clear, and the server needs a certificate that a trusted CA issued for {match}; else it waits in the queue.",
+}
+#: The parameter that says which names count where the entry has no match.
+_MATCH = {"verify": "verify_cert_match", "secure": "secure_cert_match", "fingerprint": "fingerprint_cert_match"}
+#: TLSRPT and MTA-STS plug-ins send these along (Postfix 3.10).
+_OF_PLUGINS = ("policy_ttl", "policy_type", "policy_domain", "policy_string", "mx_host_pattern", "policy_failure")
+
+
+class Policy(NamedTuple):
+    """What holds for one next hop. source: the table, or the parameter, that says so. wrong: why no mail goes there at all."""
+
+    next_hop: str
+    key: str | None
+    source: str
+    text: str
+    level: str
+    attributes: dict
+    match: list
+    protocols: str
+    ciphers: str
+    wrapper: bool
+    wrong: str
+
+
+class Explainer:
+    """host: the instance whose SMTP client sends. lookup: tables of the same instance."""
+
+    def __init__(self, host: Instance, lookup: Lookup) -> None:
+        self._host = host
+        self._lookup = lookup
+        self._router = nexthop.Router(host, lookup)
+
+    def explain(self, recipient: str, sender: str = "") -> dict:
+        """As RV(results[]) of tls_policy_info. Raises PostfixTlsError for a table that can't be asked."""
+        route = self._router.route(recipient, sender)
+        told = {"recipient": recipient, "transport": route.transport, "because": route.because, "next_hops": []}
+        if not route.smtp:
+            return dict(told, explanation="Mail to %s goes by transport %s (%s), which is not Postfix's SMTP client." % (
+                recipient, route.transport or "(none)", route.because))
+        fallback = tables(self._host.effective("%s_fallback_relay" % route.service.program, route.service))
+        policies = [(self.policy(hop, route.service), hop in fallback) for hop in dict.fromkeys([*route.next_hops, *fallback])]
+        told["next_hops"] = [dict(policy._asdict(), fallback=last, explanation=in_words(policy)) for policy, last in policies]
+        return dict(told, explanation=" ".join(self._sentence(recipient, route, policy, last) for policy, last in policies))
+
+    def policy(self, next_hop: str, service: Service) -> Policy:
+        """What holds for mail to this next hop by this service of master.cf."""
+        def own(name: str) -> str:
+            return self._host.effective("%s_%s" % (service.program, name), service)
+
+        found = self._lookup.find(tables(own("tls_policy_maps")), keys(next_hop.lower()), len(keys(next_hop)))
+        level, source = self._default(own, service.program)
+        text, attributes, wrong = level, {}, ""
+        if found:
+            source, text = found.table, found.value
+            level, attributes, wrong = parsed(text)
+        chosen = attributes.get("match") or re.split(r"[\s,:]+", own("tls_%s" % _MATCH[level]).strip()) if level in _MATCH else []
+        wrapper = own("tls_wrappermode") == "yes"
+        if wrapper and not wrong and level in ("none", "may"):
+            wrong = "%s_tls_wrappermode needs level encrypt or a stronger one" % service.program
+        mandatory = "" if level == "may" else "mandatory_"
+        return Policy(
+            next_hop, found.key if found else None, source, text, level, attributes, [name for name in chosen if name],
+            attributes.get("protocols") or own("tls_%sprotocols" % mandatory), attributes.get("ciphers") or own("tls_%sciphers" % mandatory), wrapper, wrong,
+        )
+
+    @staticmethod
+    def _default(own, program: str) -> tuple:
+        """(level, the parameter that says so) where no table answers. Source: postconf(5) smtp_tls_security_level and what it replaced."""
+        level = own("tls_security_level").lower()
+        if level:
+            return level, "%s_tls_security_level" % program
+        if own("enforce_tls") == "yes":
+            return "verify" if own("tls_enforce_peername") == "yes" else "encrypt", "%s_enforce_tls" % program
+        return ("may", "%s_use_tls" % program) if own("use_tls") == "yes" else ("none", "%s_tls_security_level" % program)
+
+    @staticmethod
+    def _sentence(recipient: str, route: nexthop.Route, policy: Policy, last: bool) -> str:
+        way = "Where that fails, it goes to %s (smtp_fallback_relay)." if last else "Mail to %s goes to %%s (%s)." % (recipient, route.because)
+        said = "Entry %s of %s says %s." % (policy.key, policy.source, policy.text) if policy.key else "No entry is for it, so %s says %s." % (
+            policy.source, policy.level)
+        return "%s %s %s" % (way % policy.next_hop, said, in_words(policy))
+
+
+def keys(next_hop: str) -> list:
+    """What Postfix looks up for a next hop: a domain and those above it, with a leading dot; anything else as it is."""
+    try:
+        name = domain(ascii_form(next_hop))
+    except ValueError:
+        return [next_hop]
+    return [next_hop, *nexthop.parents(next_hop, True)] if name else [next_hop]
+
+
+def parsed(text: str) -> tuple:
+    """(level, {attribute: value; of match a list}, why Postfix would send no mail on it) of a table's answer."""
+    level, *pairs = words(text, ", \t") or [""]
+    level = level.lower()
+    if level not in LEVELS:
+        return level, {}, "%s is no level" % (level or "an empty answer")
+    attributes: dict = {}
+    for pair in pairs if level != "none" else ():
+        name, equals, value = pair.strip("{} ").partition("=")
+        name = name.strip().lower()
+        if not equals or name not in (*ATTRIBUTE_NAMES, *_OF_PLUGINS):
+            return level, attributes, "%s is no attribute" % pair
+        if name == "match":
+            attributes.setdefault(name, []).extend(re.split("[|]" if level == "fingerprint" else ":", value))
+            if level not in _MATCH:
+                return level, attributes, "match means nothing at level %s" % level
+        else:
+            attributes[name] = value.strip()
+    return level, attributes, ""
+
+
+def in_words(policy: Policy) -> str:
+    if policy.wrong:
+        return "No mail goes there: %s." % policy.wrong
+    match = " or ".join(_name(name, policy.next_hop) for name in policy.match) or "(none)"
+    versions = policy.protocols or "any version"
+    tls = "without TLS from the first byte (%s)" if policy.wrapper else "where the server offers no STARTTLS, or no handshake succeeds (%s)"
+    return _MEANING[policy.level].format(match=match, versions=versions, tls=tls % versions)
+
+
+def _name(strategy: str, next_hop: str) -> str:
+    bare = re.sub(r":[^\]:]*$", "", next_hop).strip("[]")
+    return {"hostname": "the server's name", "nexthop": bare, "dot-nexthop": "a name below %s" % bare}.get(
+        strategy, "a name below %s" % strategy[1:] if strategy.startswith(".") else strategy)
