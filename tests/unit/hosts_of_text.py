@@ -20,7 +20,7 @@ def instance(directory: str = "/etc/postfix", master: str = MASTER, tables: dict
     effective = dict.fromkeys((name for name, row in knowledge.PARAMETERS.items() if row.known_to(version)), "")
     effective.update(
         mail_version=release, html_directory="no", default_database_type="lmdb", myhostname="mx.example.org", inet_interfaces="all",
-        inet_protocols="all", smtp_tls_CAfile="",
+        inet_protocols="all", queue_directory=directory + "/queue", smtp_tls_CAfile="",
         smtp_tls_CApath="", tls_append_default_CA="no", smtp_dns_support_level="", smtpd_tls_protocols=">=TLSv1",
         smtpd_tls_mandatory_protocols=">=TLSv1", smtpd_tls_exclude_ciphers="",
     )

@@ -20,13 +20,16 @@ class Warned(NamedTuple):
     fix: str
 
 
-def warnings(lines: dict, others: list, host: Instance, lookup: Lookup) -> Iterator[Warned]:
+class Policies(NamedTuple):
     """lines: {key: policy} of our table; others: the tables behind it; host: as it will be."""
-    levels = {key: line.split(" ", 1)[0] for key, line in lines.items()}
-    yield from _weaker(levels, host.effective("smtp_tls_security_level") or "none")
-    yield from _unpinned(levels, lines)
-    yield from _shadowing(levels, others, lookup)
-    yield from _unused(levels, Router(host, lookup))
+
+    lines: dict
+    others: list
+    host: Instance
+    lookup: Lookup
+
+    def levels(self) -> dict:
+        return {key: line.split(" ", 1)[0] for key, line in self.lines.items()}
 
 
 def _less(one: str, other: str) -> bool:
@@ -37,7 +40,8 @@ def _entry(key: str, level: str) -> str:
     return "{destination: %s, level: %s}" % ('"%s"' % key if key[0] == "[" else key, level)
 
 
-def _weaker(levels: dict, default: str) -> Iterator[Warned]:
+def _weaker(told: Policies) -> Iterator[Warned]:
+    levels, default = told.levels(), told.host.effective("smtp_tls_security_level") or "none"
     for key, level in levels.items():
         above = next((parent for parent in keys(key.lstrip("."))[1:] if parent in levels), None)
         if _less(level, levels[above] if above else default):
@@ -48,22 +52,23 @@ def _weaker(levels: dict, default: str) -> Iterator[Warned]:
             )
 
 
-def _unpinned(levels: dict, lines: dict) -> Iterator[Warned]:
-    for key, level in levels.items():
-        if level == "verify" and " match=" not in lines[key] and "[" not in key:
+def _unpinned(told: Policies) -> Iterator[Warned]:
+    for key, line in told.lines.items():
+        if line.startswith("verify") and " match=" not in line and "[" not in key:
             yield Warned(
                 "policy for %s: verify takes the name from DNS, and whoever forges that chooses it" % key, "a name that DNS does not decide",
                 "{destination: %s, level: secure, match: [%s]}, with the names its servers have" % (key, "mx.%s" % key.strip(".")),
             )
 
 
-def _shadowing(levels: dict, others: list, lookup: Lookup) -> Iterator[Warned]:
+def _shadowing(told: Policies) -> Iterator[Warned]:
     """What tables behind ours say of the same keys: only files are asked, for a server's answer costs time and may change."""
-    for table in others:
+    levels = told.levels()
+    for table in told.others:
         if kind(table) not in LOCAL:
             continue
         try:
-            there = lookup.ask(table, levels)
+            there = told.lookup.ask(table, levels)
         except PostfixTlsError as error:
             yield Warned(str(error), "tables that Postfix can read", "mend it or take it out of smtp_tls_policy_maps")
             continue
@@ -76,8 +81,9 @@ def _shadowing(levels: dict, others: list, lookup: Lookup) -> Iterator[Warned]:
                 )
 
 
-def _unused(levels: dict, router: Router) -> Iterator[Warned]:
+def _unused(told: Policies) -> Iterator[Warned]:
     """Keys that Postfix never looks up, for mail goes another way."""
+    levels, router = told.levels(), Router(told.host, told.lookup)
     if not router.diverts() and all("[" not in key and ":" not in key for key in levels):
         return
     hops = router.named_hops()
@@ -103,3 +109,6 @@ def _unused(levels: dict, router: Router) -> Iterator[Warned]:
                     "policy for %s: mail to it goes to %s (%s), and Postfix looks up that instead" % (key, " ".join(route.next_hops), route.because),
                     "the key of the next hop", _entry(route.next_hops[0].lower(), levels[key]),
                 )
+
+
+RULES = (_weaker, _unpinned, _shadowing, _unused)

@@ -13,6 +13,9 @@ from ansible_collections.mailsec.postfix_tls.plugins.module_utils._steps.draft i
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._transaction.files import FileState
 
 _NAME = "smtp_tls_policy_maps"
+_REFERENCE = "TLS_README, Per-destination TLS policy"
+#: Entries of which the same is told, one by one.
+_SHOWN = 5
 _REMEDY = "List its entries as destinations and move it away, or name another file: tls_policy_file (the module's policy.path)."
 
 
@@ -34,19 +37,24 @@ def write(draft: Draft) -> None:
         own_table.take_away(draft, _NAME, path, asked.get("maps"))
         return
     own, others = own_table.put(draft, _NAME, path, made.lines, _REMEDY, asked.get("maps"))
-    draft.proposal.table, draft.proposal.answers = own, made.lines
-    for warned in lint.warnings(made.lines, others, host, Lookup(host.run, host.directory)):
-        draft.note("policy", *warned, "TLS_README, Per-destination TLS policy")
+    draft.proposal.tables[own] = made.lines
+    for rule in lint.RULES:
+        found = list(rule(lint.Policies(made.lines, others, host, Lookup(host.run, host.directory))))
+        for warned in found[:_SHOWN]:
+            draft.note("policy", *warned, _REFERENCE)
+        if found[_SHOWN:]:
+            draft.note("policy", "the same is so of %d entries more" % len(found[_SHOWN:]), *found[_SHOWN][1:], _REFERENCE)
 
 
 def _anchors(draft: Draft, anchors: dict) -> None:
     """Trust anchors that entries name, also where an SMTP client in a chroot looks for them; those that none names any more go."""
-    roots = {""} | {draft.host.effective("queue_directory") for service in draft.master.services if service.program == "smtp" and _chrooted(draft, service)}
-    for root in roots:
+    chroot = draft.host.effective("queue_directory")
+    chrooted = any(service.program == "smtp" and _chrooted(draft, service) for service in draft.master.services)
+    for root, wanted in (("", anchors), (chroot, anchors if chrooted else {})):
         there = own_table.listed(root + os.path.join(draft.host.directory, "tls_trust"))
-        for path, text in anchors.items():
+        for path, text in wanted.items():
             draft.add(root + path, FileState((own_table.HEADER + text).encode(), 0o644))
-        for path in there - {root + path for path in anchors}:
+        for path in there - {root + path for path in wanted}:
             draft.drop(path)
 
 

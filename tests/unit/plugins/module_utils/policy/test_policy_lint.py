@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.mailsec.postfix_tls.plugins.module_utils._policy.lint import warnings
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._policy.lint import RULES, Policies
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._policy.lookup import Lookup
 from hosts_of_text import instance
 
@@ -14,7 +14,8 @@ MASTER = "smtp unix - - y - - smtp\nrelay unix - - y - - smtp\nlocal unix - n n 
 def warned(lines: dict, others: tuple = (), tables: dict | None = None, **values: str) -> list:
     """values: of a Postfix that sends straight to each domain, unless they say otherwise."""
     host = instance(master=MASTER, tables=tables, **dict({"default_transport": "smtp", "relay_transport": "relay", "local_transport": "local:mx", "smtp_tls_security_level": "may"}, **values))
-    return [tuple(warning) for warning in warnings(lines, list(others), host, Lookup(host.run, host.directory))]
+    told = Policies(lines, list(others), host, Lookup(host.run, host.directory))
+    return [tuple(warning) for rule in RULES for warning in rule(told)]
 
 
 def test_what_holds_is_not_warned_of() -> None:
