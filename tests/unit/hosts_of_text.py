@@ -8,7 +8,7 @@ from typing import Callable
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix import knowledge, master_cf
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.instance import Instance, effective_values
 
-MASTER = "smtp inet n - y - - smtpd\npickup unix n - y 60 1 pickup\n"
+MASTER = "smtp inet n - y - - smtpd\npickup unix n - y 60 1 pickup\ntlsproxy unix - - y - 0 tlsproxy\n"
 #: What postscreen(8) takes from smtpd(8) where it has none of its own.
 _SHARED = ("smtpd_tls_security_level", "smtpd_use_tls", "smtpd_enforce_tls")
 
@@ -20,7 +20,7 @@ def instance(directory: str = "/etc/postfix", master: str = MASTER, tables: dict
     effective = dict.fromkeys((name for name, row in knowledge.PARAMETERS.items() if row.known_to(version)), "")
     effective.update(
         mail_version=release, html_directory="no", default_database_type="lmdb", myhostname="mx.example.org", inet_interfaces="all",
-        inet_protocols="all", queue_directory=directory + "/queue", smtp_tls_CAfile="",
+        inet_protocols="all", queue_directory=directory + "/queue", tlsproxy_service_name="tlsproxy", smtp_tls_CAfile="",
         smtp_tls_CApath="", tls_append_default_CA="no", smtp_dns_support_level="", smtpd_tls_protocols=">=TLSv1",
         smtpd_tls_mandatory_protocols=">=TLSv1", smtpd_tls_exclude_ciphers="",
     )

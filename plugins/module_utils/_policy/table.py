@@ -160,6 +160,11 @@ def _possible(item: str, level: str, entry: dict, host: Instance) -> None:
             item, level, "this host does not validate DNS for mail, so Postfix would not find any TLSA record",
             "Set smtp_dns_support_level to dnssec, with a validating resolver on loopback.",
         )
+    if entry.get("connection_reuse") and host.effective("tlsproxy_service_name") not in [service.name for service in host.services]:
+        raise PostfixTlsError(
+            item, "connection_reuse", "that is done by tlsproxy(8), which master.cf has not, so every message would wait in the queue",
+            "Uncomment the service tlsproxy in master.cf, or leave connection_reuse out.",
+        )
     if level == "fingerprint" and not entry.get("fingerprints") and not host.effective("smtp_tls_fingerprint_cert_match"):
         raise PostfixTlsError(item, level, "it needs the digests to accept", "List them as fingerprints.")
 

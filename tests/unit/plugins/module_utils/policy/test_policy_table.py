@@ -151,6 +151,13 @@ def test_dane_is_taken_where_dns_is_validated() -> None:
     assert made(instance(smtp_dns_support_level="dnssec"), level="dane").lines == {"example.org": "dane"}
 
 
+def test_reuse_is_refused_where_nothing_does_it() -> None:
+    bare = instance(master="smtp inet n - y - - smtpd\n")
+    with pytest.raises(PostfixTlsError, match="connection_reuse: that is done by tlsproxy.8., which master.cf has not, so every message would wait"):
+        made(bare, connection_reuse=True)
+    assert made(bare, connection_reuse=False).lines == {"example.org": "encrypt connection_reuse=no"}
+
+
 def test_digests_of_main_cf_are_enough() -> None:
     assert made(instance(smtp_tls_fingerprint_cert_match=WRITTEN), level="fingerprint").lines == {"example.org": "fingerprint"}
 
