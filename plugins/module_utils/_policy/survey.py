@@ -111,7 +111,8 @@ def _why(partner: Partner, sender: Sender, strongest: str, demands: dict, found:
     if strongest == "encrypt":
         told = ["verify and secure would stop mail: %s" % found["verify"].reason, *_other_name(partner, demands["verify"])]
     else:
-        told = ["the certificate is trusted and made out to %s" % (" or ".join(demands[strongest].match) or "the destination")]
+        names = ["the destination" if name == "nexthop" else name for name in demands[strongest].match or ("nexthop",) if name != "dot-nexthop"]
+        told = ["the certificate is trusted and made out to %s" % " or ".join(names)]
         told += _ending(partner, demands[strongest], min_days_left)
     if found[strongest].reason:
         told.append("not every host would take it: %s" % found[strongest].reason)
