@@ -36,6 +36,11 @@ GROUPS = {
     "interrupted": {"i-trixie": "trixie", "i-forky": "forky"},
     "acme": {"a-trixie": "trixie", "a-bookworm": "bookworm", "a-pebble": "trixie"},
     "certificates": {"c-bullseye": "bullseye", "c-bookworm": "bookworm", "c-trixie": "trixie", "c-forky": "forky"},
+    "policy": {
+        "s-sender": "trixie", "s-good": "trixie", "s-selfsigned": "trixie", "s-wrongname": "trixie", "s-unknownca": "trixie", "s-expired": "trixie",
+        "s-plain": "trixie", "s-tls10": "bullseye", "s-broken": "trixie", "s-stripped": "trixie", "s-wrapped": "trixie", "s-exim": "trixie",
+        "s-opensmtpd": "trixie",
+    },
 }
 RELEASE_OF = {name: release for members in GROUPS.values() for name, release in members.items()}
 
@@ -51,6 +56,25 @@ CHAINS = {
     "certificates": {
         "ecdsa": ("ECDSA", ()), "rsa": ("RSA", ()), "net_ecdsa": ("ECDSA", ("mx.example.net", "mail.example.net")),
         "net_rsa": ("RSA", ("mx.example.net", "mail.example.net")), "below": ("ECDSA", ("*.example.org",)),
+    },
+}
+
+#: Chains of one host alone, beside its own: {host: {word: (Authority's method, what it is given beside the host's name)}}. In the inventory they are
+#: named as those above. What partners serve covers the domains that have their mail there; where it does not, it is the fault of this partner.
+SINGLE = {
+    "x-hard-trixie": {"rsa": ("rsa_chain", {})},
+    "selfsigned": {"selfsigned": ("selfsigned", {})},
+    "s-good": {"partner": ("chain", {"another": "partner", "names": ("*.good.test", "*.rekeyed.test", "*.stripped.test")})},
+    "s-selfsigned": {"partner": ("selfsigned", {"names": ("*.selfsigned.test",)})},
+    "s-wrongname": {
+        "partner": ("chain", {"another": "wrong", "names": ("elsewhere.test",)}),
+        "mended": ("chain", {"another": "partner", "names": ("*.wrongname.test",)}),
+    },
+    "s-unknownca": {"partner": ("unknown_chain", {"names": ("*.unknownca.test",)})},
+    "s-expired": {"partner": ("chain", {"another": "partner", "names": ("*.expired.test",), "days": -1})},
+    **{
+        "s-" + name: {"partner": ("chain", {"another": "partner", "names": ("*.%s.test" % name,)})}
+        for name in ("tls10", "broken", "wrapped", "exim", "opensmtpd")
     },
 }
 
@@ -204,12 +228,9 @@ class Lab:
             for word, (kind, names) in CHAINS.get(group, {}).items():
                 key, chain = authority.chain("%s.%s" % (name, DOMAIN), word, key=rsa_key() if kind == "RSA" else None, names=names)
                 hosts[name].update({"lab_%s_key_file" % word: str(key), "lab_%s_chain_file" % word: str(chain)})
-            if name == "x-hard-trixie":
-                key, chain = authority.rsa_chain("%s.%s" % (name, DOMAIN))
-                hosts[name].update(lab_rsa_key_file=str(key), lab_rsa_chain_file=str(chain))
-            if name == "selfsigned":
-                key, chain = authority.selfsigned("%s.%s" % (name, DOMAIN))
-                hosts[name].update(lab_selfsigned_key_file=str(key), lab_selfsigned_chain_file=str(chain))
+            for word, (method, given) in SINGLE.get(name, {}).items():
+                key, chain = getattr(authority, method)("%s.%s" % (name, DOMAIN), **given)
+                hosts[name].update({"lab_%s_key_file" % word: str(key), "lab_%s_chain_file" % word: str(chain)})
         shared = {
             "ansible_user": USER,
             "ansible_port": 22,  # molecule login asks for it

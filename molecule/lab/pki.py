@@ -48,11 +48,19 @@ class Authority:
             self._write(name, key, leaf, issuer[1], self._read("root")[1])
         return self.folder / (name + ".key"), self.folder / (name + ".pem")
 
-    def selfsigned(self, host: str) -> tuple:
-        """(key file, chain file) of a certificate that only vouches for itself."""
+    def selfsigned(self, host: str, names: tuple = ()) -> tuple:
+        """(key file, chain file) of a certificate that only vouches for itself. names: in place of the host's."""
         name = host + "-selfsigned"
         if not (self.folder / (name + ".pem")).exists():
-            self._write(name, *self._issue(host, None))
+            self._write(name, *self._issue(host, None, names=names))
+        return self.folder / (name + ".key"), self.folder / (name + ".pem")
+
+    def unknown_chain(self, host: str, names: tuple = ()) -> tuple:
+        """As chain, below a root that nobody trusts and whose key is not kept."""
+        name = host + "-unknown"
+        if not (self.folder / (name + ".pem")).exists():
+            root = self._issue("Unknown root", None, authority=True)
+            self._write(name, *self._issue(host, root, names=names), root[1])
         return self.folder / (name + ".key"), self.folder / (name + ".pem")
 
     def issuer(self, name: str = "intermediate") -> tuple:

@@ -28,7 +28,8 @@ MOST_CONNECTIONS = 16
 class Target:
     """host: name or address. port: of the protocol when None. server_name: for SNI and the certificate, the host when None.
 
-    address: where to connect instead of where the host resolves to. Raises PostfixTlsError for values that can't be.
+    address: where to connect instead of where the host resolves to. asks_by_name: whether SNI is sent, as Postfix's own client does only
+    with smtp_tls_servername. Raises PostfixTlsError for values that can't be.
     """
 
     host: str
@@ -36,6 +37,7 @@ class Target:
     protocol: str = "smtp"
     server_name: Optional[str] = None
     address: Optional[str] = None
+    asks_by_name: bool = True
 
     def __post_init__(self) -> None:
         if self.protocol not in PORTS:
@@ -63,7 +65,7 @@ class Target:
     @property
     def sni(self) -> str | None:
         """RFC 6066 section 3: a host name in ASCII, and none for an address."""
-        return None if names.packed_address(self.name) else names.ascii_name(self.name)
+        return None if names.packed_address(self.name) or not self.asks_by_name else names.ascii_name(self.name)
 
 
 @dataclass(frozen=True)

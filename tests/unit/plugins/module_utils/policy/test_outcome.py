@@ -1,0 +1,184 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What Postfix does at each level with each kind of server, as a table. The servers are fakes of tests/unit/servers.py, and the looks at
+them are real handshakes; molecule/policy holds the same table against real Postfix and its log."""
+from __future__ import annotations
+
+import socket
+import ssl
+
+import pytest
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._error import PostfixTlsError
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._policy.outcome import ANONYMOUS, Demand, Outcome, bare, matched, outcome, over_hosts
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.probe import probe_all
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.target import Look, Target
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._tls.suites import SETS
+from issuing import issue
+from servers import Behaviour, MailServer
+
+ROOT = issue("root", authority=True)
+OTHER_ROOT = issue("a root that nobody knows", authority=True)
+HOST, DOMAIN = "mx.example.org", "example.org"
+GOOD = issue(HOST, ROOT, names=(HOST, DOMAIN))
+LEAF_OF = {
+    "good": GOOD, "self_signed": issue(HOST), "wrong_name": issue("other.example.net", ROOT), "unknown_ca": issue(HOST, OTHER_ROOT, names=(HOST, DOMAIN)),
+    "expired": issue(HOST, ROOT, names=(HOST, DOMAIN), days=(-20, -2)), "hosted": issue("mx.hoster.example", ROOT),
+}
+OLD = (ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1)
+KINDS = {
+    **{kind: Behaviour(chain=leaf) for kind, leaf in LEAF_OF.items()},
+    "no_starttls": Behaviour(),
+    "stripped": Behaviour(ehlo=(b"XXXXXXXA",)),
+    "tls_1.0": Behaviour(chain=GOOD, versions=OLD),
+    "454": Behaviour(chain=GOOD, starttls=b"454 4.7.0 TLS not available due to local problem\r\n"),
+    "closes": Behaviour(chain=GOOD, at_tls=lambda connection: connection.close()),
+    "no_certificate": Behaviour(chain=GOOD, versions=(ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_2), suites="aNULL:@SECLEVEL=0"),
+    "enforces": Behaviour(mail=b"530 5.7.0 Must issue a STARTTLS command first\r\n"),
+    "wrapper": Behaviour(chain=GOOD, implicit=True),
+}
+
+#: What happens, by the word of the log; "-" for mail that stays in the queue, with the word that is logged before.
+#: Columns: none, may, encrypt, fingerprint (of the good certificate), verify, secure, and encrypt by a transport with wrapper mode.
+EXPECTED = """
+    kind            none   may        encrypt     fingerprint   verify       secure       wrapper
+    good            clear  Trusted    Trusted     Verified      Verified     Verified     -
+    hosted          clear  Trusted    Trusted     -Untrusted    Verified     -Trusted     -
+    self_signed     clear  Untrusted  Untrusted   -Untrusted    -Untrusted   -Untrusted   -
+    wrong_name      clear  Trusted    Trusted     -Untrusted    -Trusted     -Trusted     -
+    unknown_ca      clear  Untrusted  Untrusted   -Untrusted    -Untrusted   -Untrusted   -
+    expired         clear  Untrusted  Untrusted   -Untrusted    -Untrusted   -Untrusted   -
+    no_starttls     clear  clear      -           -             -            -            -
+    stripped        clear  clear      -           -             -            -            -
+    tls_1.0         clear  clear      -           -             -            -            -
+    454             clear  clear      -           -             -            -            -
+    closes          clear  clear      -           -             -            -            -
+    no_certificate  clear  Anonymous  Anonymous   -Anonymous    -Anonymous   -Anonymous   -
+    enforces        -      -          -           -             -            -            -
+    wrapper         -      -          -           -             -            -            Trusted
+    unreachable     -      -          -           -             -            -            -
+"""
+DEMANDS = {
+    **{level: Demand(level, nexthop=DOMAIN, protocols=">=TLSv1.2") for level in ("none", "may", "encrypt", "verify", "secure")},
+    "fingerprint": Demand("fingerprint", fingerprints=(GOOD.sha256.upper(),), protocols=">=TLSv1.2"),
+    "wrapper": Demand("encrypt", nexthop=DOMAIN, wrapper=True),
+}
+ROWS = [line.split() for line in EXPECTED.strip().splitlines()]
+CELLS = [(kind, demand, expected) for kind, *words in ROWS[1:] for demand, expected in zip(ROWS[0][1:], words)]
+ASKED = {ANONYMOUS: SETS[ANONYMOUS]}
+
+
+@pytest.fixture(scope="module", name="facts")
+def facts_of_each_kind(tmp_path_factory) -> dict:
+    root = tmp_path_factory.mktemp("ca") / "root.pem"
+    root.write_text(ROOT.pem, encoding="utf-8")
+    servers = {kind: MailServer(behaviour) for kind, behaviour in KINDS.items()}
+    targets = [
+        Target("mx.hoster.example" if kind == "hosted" else HOST, server.port, "smtps" if kind == "wrapper" else "smtp", address="127.0.0.1")
+        for kind, server in servers.items()
+    ]
+    with socket.create_server(("127.0.0.1", 0)) as nobody:
+        targets.append(Target(HOST, nobody.getsockname()[1], address="127.0.0.1"))
+    for server in servers.values():
+        server.__enter__()
+    seen = probe_all(targets, Look(ca_file=str(root), depth="standard", timeout=20, sets=ASKED), 8)
+    for server in servers.values():
+        server.__exit__()
+    return dict(zip([*KINDS, "unreachable"], seen))
+
+
+@pytest.mark.parametrize(("kind", "demand", "expected"), CELLS, ids=["%s-%s" % cell[:2] for cell in CELLS])
+def test_what_postfix_does(facts: dict, kind: str, demand: str, expected: str) -> None:
+    facts = facts[kind]
+    if kind == "enforces":
+        facts = dict(facts, smtp=dict(facts["smtp"], mail_before_tls="530 5.7.0 Must issue a STARTTLS command first"))
+    found = outcome(DEMANDS[demand], facts)
+    assert ("" if found.delivered else "-") + found.word == expected, found
+    assert bool(found.reason) == (not found.delivered or (demand == "may" and expected == "clear")), found
+
+
+#: (names of the certificate, subject, match, whether it is made out to one of these). The host is mx.example.org, the next hop example.org.
+NAMES = [
+    (["DNS:mx.example.org"], "CN=x", ("hostname",), True),
+    (["DNS:MX.Example.ORG"], "CN=x", ("hostname",), True),
+    (["DNS:example.org"], "CN=x", ("hostname",), False),
+    (["DNS:example.org"], "CN=x", ("nexthop",), True),
+    (["DNS:mx.example.org"], "CN=x", ("nexthop",), False),
+    (["DNS:mx.example.org"], "CN=x", ("dot-nexthop",), True),
+    (["DNS:a.b.example.org"], "CN=x", ("dot-nexthop",), True),
+    (["DNS:example.org"], "CN=x", ("dot-nexthop",), False),
+    (["DNS:notexample.org"], "CN=x", ("dot-nexthop",), False),
+    (["DNS:*.example.org"], "CN=x", ("hostname",), True),
+    (["DNS:*.example.org"], "CN=x", ("dot-nexthop",), True),
+    (["DNS:*.example.org"], "CN=x", ("nexthop",), False),
+    (["DNS:*.example.org"], "CN=x", ("a.b.example.org",), False),
+    (["DNS:m*.example.org"], "CN=x", ("hostname",), False),
+    (["DNS:mx.hoster.example"], "CN=x", (".hoster.example",), True),
+    (["DNS:mx.hoster.example"], "CN=x", ("other.example", "mx.hoster.example"), True),
+    (["DNS:mx.hoster.example"], "CN=x", ("hoster.example",), False),
+    ([], "CN=mx.example.org,O=Example\\, Inc.", ("hostname",), True),
+    (["IP:192.0.2.1"], "CN=mx.example.org", ("hostname",), True),
+    (["DNS:other.example"], "CN=mx.example.org", ("hostname",), False),
+    (None, None, ("hostname",), False),
+    (["DNS:xn--mnchen-3ya.example"], "CN=x", ("m\u00fcnchen.example",), True),
+]
+
+
+@pytest.mark.parametrize(("certified", "subject", "match", "covered"), NAMES)
+def test_names_as_postfix_compares_them(facts: dict, certified: list, subject: str, match: tuple, covered: bool) -> None:
+    leaf = dict(facts["good"]["certificates"][0], names=certified, subject=subject)
+    demand = Demand("secure", match, nexthop="[example.org]:587")
+    assert matched(demand, dict(facts["good"], certificates=[leaf])) == (list(match)[-1:] if covered else [])
+
+
+def test_a_host_that_fails_leaves_mail_to_the_next_one_and_is_named(facts: dict) -> None:
+    bad = dict(facts["self_signed"], target=dict(facts["good"]["target"], host="mx1.example.org"))
+    both = over_hosts(DEMANDS["secure"], [bad, facts["good"]])
+    assert both.delivered and both.word == "Verified" and both.reason.startswith("mx1.example.org: its certificate is not trusted: ")
+    neither = over_hosts(DEMANDS["secure"], [bad, facts["no_starttls"]])
+    assert not neither.delivered and neither.word == "Untrusted"
+    assert "; mx.example.org: EHLO offers no STARTTLS" in neither.reason
+    assert over_hosts(DEMANDS["may"], [facts["closes"], facts["good"]]).word == "Trusted"  # before it is sent in the clear to the first one
+    assert over_hosts(DEMANDS["may"], [facts["454"], facts["good"]]).word == "clear"  # which goes on in the same session
+    assert over_hosts(DEMANDS["may"], []) == Outcome(False, "", "it has no host")
+    assert over_hosts(DEMANDS["secure"], [facts["good"]]) == Outcome(True, "Verified", "")
+
+
+def test_what_was_not_seen_never_delivers(facts: dict) -> None:
+    good = facts["good"]
+    unclear = {"verdict": "unknown", "reason": "silence"}
+    tls = dict(good["tls"], versions={"TLSv1.2": unclear, "TLSv1.3": unclear})
+    assert outcome(DEMANDS["encrypt"], dict(good, tls=tls)) == Outcome(
+        False, "", "it is not clear whether it speaks TLSv1.2 (silence), TLSv1.3 (silence)")
+    assert outcome(DEMANDS["encrypt"], dict(good, tls=None, error="no time was left")) == Outcome(False, "", "no time was left")
+    assert not outcome(DEMANDS["verify"], dict(good, tls=dict(good["tls"], trust=unclear))).delivered
+    assert outcome(Demand("dane-only"), good) == Outcome(False, "", "level dane-only is decided by TLSA records, which are not looked at")
+
+
+def test_the_floor_is_told(facts: dict) -> None:
+    old = facts["tls_1.0"]
+    assert outcome(DEMANDS["encrypt"], old).reason == "it speaks TLSv1 and this host only TLSv1.2, TLSv1.3"
+    # A server of that age still has suites without a certificate, which Postfix offers first where it asks for none.
+    assert outcome(Demand("encrypt", protocols="!SSLv3"), old) == Outcome(True, "Anonymous")
+    assert outcome(Demand("verify", nexthop=DOMAIN), old) == Outcome(True, "Verified")
+    with pytest.raises(PostfixTlsError, match="FOO"):
+        outcome(Demand("encrypt", protocols="FOO"), facts["good"])
+
+
+def test_a_look_at_the_handshake_alone_knows_one_version(facts: dict) -> None:
+    seen = dict(facts["good"], tls=dict(facts["good"]["tls"], versions={}))
+    assert outcome(DEMANDS["encrypt"], seen).delivered
+    assert not outcome(Demand("encrypt", protocols="!TLSv1.3"), seen).delivered
+
+
+@pytest.mark.parametrize(("nexthop", "name"), [
+    ("Example.org", "example.org"), ("example.org:587", "example.org"), ("[mx.example.org]", "mx.example.org"),
+    ("[mx.example.org]:587", "mx.example.org"), ("[IPv6:2001:db8::1]:25", "2001:db8::1"), ("[2001:db8::1]", "2001:db8::1"),
+])
+def test_the_name_of_a_next_hop(nexthop: str, name: str) -> None:
+    assert bare(nexthop) == name
+
+
+def test_a_look_like_postfix_asks_for_no_name() -> None:
+    with MailServer(Behaviour(chain=GOOD)) as server:
+        for asks in (False, True):
+            probe_all([Target(HOST, server.port, address="127.0.0.1", asks_by_name=asks)], Look(depth="handshake"))
+            assert (HOST in server.names) is asks
