@@ -70,7 +70,7 @@ EXPECTED = {
 }
 
 #: The option that holds the digests at level fingerprint.
-_DIGESTS = "match"
+_DIGESTS = "fingerprints"
 
 
 def domain(level: str, partner: str) -> str:

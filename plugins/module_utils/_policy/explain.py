@@ -7,7 +7,7 @@ Source: TLS_README "Per-destination TLS policy", postconf(5) smtp_tls_policy_map
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
+from typing import Callable, NamedTuple
 
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._policy import nexthop
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._policy.lookup import Lookup, tables
@@ -60,25 +60,35 @@ class Explainer:
         self._lookup = lookup
         self._router = nexthop.Router(host, lookup)
 
-    def explain(self, recipient: str, sender: str = "") -> dict:
-        """As RV(results[]) of tls_policy_info. Raises PostfixTlsError for a table that can't be asked."""
-        route = self._router.route(recipient, sender)
+    def explain(self, recipients: list, sender: str = "") -> list:
+        """As RV(results) of tls_policy_info, in the order of recipients. Raises PostfixTlsError for a table that can't be asked."""
+        self._router.prepare(recipients)
+        routes = [self._router.route(recipient, sender) for recipient in recipients]
+        hops = [hop.lower() for route in routes for hop in route.next_hops]
+        for service in {route.service.key: route.service for route in routes if route.smtp}.values():
+            for table in tables(self._own(service)("tls_policy_maps")):
+                self._lookup.ask(table, [key for hop in hops for key in keys(hop)])
+        return [self._explained(recipient, route) for recipient, route in zip(recipients, routes)]
+
+    def _explained(self, recipient: str, route: nexthop.Route) -> dict:
         told = {"recipient": recipient, "transport": route.transport, "because": route.because, "next_hops": []}
         if not route.smtp:
             return dict(told, explanation="Mail to %s goes by transport %s (%s), which is not Postfix's SMTP client." % (
                 recipient, route.transport or "(none)", route.because))
-        fallback = tables(self._host.effective("%s_fallback_relay" % route.service.program, route.service))
+        fallback = tables(self._own(route.service)("fallback_relay"))
         policies = [(self.policy(hop, route.service), hop in fallback) for hop in dict.fromkeys([*route.next_hops, *fallback])]
         told["next_hops"] = [dict(policy._asdict(), fallback=last, explanation=in_words(policy)) for policy, last in policies]
-        return dict(told, explanation=" ".join(self._sentence(recipient, route, policy, last) for policy, last in policies))
+        return dict(told, explanation=" ".join(_sentence(recipient, route, policy, last) for policy, last in policies))
+
+    def _own(self, service: Service) -> Callable:
+        """From a parameter's name without smtp_ or lmtp_ to its value for this service."""
+        return lambda name: self._host.effective("%s_%s" % (service.program, name), service)
 
     def policy(self, next_hop: str, service: Service) -> Policy:
         """What holds for mail to this next hop by this service of master.cf."""
-        def own(name: str) -> str:
-            return self._host.effective("%s_%s" % (service.program, name), service)
-
+        own = self._own(service)
         found = self._lookup.find(tables(own("tls_policy_maps")), keys(next_hop.lower()), len(keys(next_hop)))
-        level, source = self._default(own, service.program)
+        level, source = _default(own, service.program)
         text, attributes, wrong = level, {}, ""
         if found:
             source, text = found.table, found.value
@@ -93,22 +103,23 @@ class Explainer:
             attributes.get("protocols") or own("tls_%sprotocols" % mandatory), attributes.get("ciphers") or own("tls_%sciphers" % mandatory), wrapper, wrong,
         )
 
-    @staticmethod
-    def _default(own, program: str) -> tuple:
-        """(level, the parameter that says so) where no table answers. Source: postconf(5) smtp_tls_security_level and what it replaced."""
-        level = own("tls_security_level").lower()
-        if level:
-            return level, "%s_tls_security_level" % program
-        if own("enforce_tls") == "yes":
-            return "verify" if own("tls_enforce_peername") == "yes" else "encrypt", "%s_enforce_tls" % program
-        return ("may", "%s_use_tls" % program) if own("use_tls") == "yes" else ("none", "%s_tls_security_level" % program)
 
-    @staticmethod
-    def _sentence(recipient: str, route: nexthop.Route, policy: Policy, last: bool) -> str:
-        way = "Where that fails, it goes to %s (smtp_fallback_relay)." if last else "Mail to %s goes to %%s (%s)." % (recipient, route.because)
-        said = "Entry %s of %s says %s." % (policy.key, policy.source, policy.text) if policy.key else "No entry is for it, so %s says %s." % (
-            policy.source, policy.level)
-        return "%s %s %s" % (way % policy.next_hop, said, in_words(policy))
+def _default(own: Callable, program: str) -> tuple:
+    """(level, the parameter that says so) where no table answers. Source: postconf(5) smtp_tls_security_level and what it replaced."""
+    level = own("tls_security_level").lower()
+    if level:
+        return level, "%s_tls_security_level" % program
+    if own("enforce_tls") == "yes":
+        return "verify" if own("tls_enforce_peername") == "yes" else "encrypt", "%s_enforce_tls" % program
+    return ("may", "%s_use_tls" % program) if own("use_tls") == "yes" else ("none", "%s_tls_security_level" % program)
+
+
+def _sentence(recipient: str, route: nexthop.Route, policy: Policy, last: bool) -> str:
+    way = "Where that fails, it goes to %s (smtp_fallback_relay)." % policy.next_hop if last else "Mail to %s goes to %s (%s)." % (
+        recipient, policy.next_hop, route.because)
+    said = "Entry %s of %s says %s." % (policy.key, policy.source, policy.text) if policy.key else "No entry is for it, so %s says %s." % (
+        policy.source, policy.level)
+    return "%s %s %s" % (way, said, in_words(policy))
 
 
 def keys(next_hop: str) -> list:

@@ -15,7 +15,7 @@ from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.words
 #: Types that answer from files, so that asking costs nothing and says the same tomorrow; others ask a server.
 LOCAL = ("texthash", "hash", "btree", "lmdb", "cdb", "dbm", "sdbm", "inline", "static")
 #: Types that match whole addresses only: Postfix does not ask them for parts of one.
-_WHOLE = ("regexp", "pcre", "cidr")
+WHOLE = ("regexp", "pcre", "cidr")
 
 
 class Found(NamedTuple):
@@ -57,7 +57,7 @@ class Lookup:
         """As Postfix finds it: the first key that any of the tables has. Of keys, the first so many are whole, the others parts of an address."""
         for at, key in enumerate(keys):
             for table in listed:
-                if at >= whole and kind(table) in _WHOLE:
+                if at >= whole and kind(table) in WHOLE:
                     continue
                 value = self.ask(table, [key] if key in self._answers.get(table, ()) else keys).get(key)
                 if value is not None:

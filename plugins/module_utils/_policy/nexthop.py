@@ -11,7 +11,7 @@ import os
 import re
 from typing import NamedTuple
 
-from ansible_collections.mailsec.postfix_tls.plugins.module_utils._policy.lookup import LOCAL, Lookup, kind, tables
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._policy.lookup import LOCAL, WHOLE, Lookup, kind, tables
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.instance import Instance
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.master_cf import Service
 
@@ -54,9 +54,16 @@ class Router:
         """Whether any table that names next hops can't be listed."""
         return any(kind(table) not in LOCAL for name in _NAMING for table in tables(self._host.effective(name)))
 
+    def prepare(self, recipients: list) -> None:
+        """Asks each table of transport_maps once for all of them. Raises PostfixTlsError for one that can't be asked."""
+        wanted = [key for recipient in recipients for key in self._transport_keys(_address(recipient))[0]]
+        for table in tables(self._host.effective("transport_maps")):
+            if kind(table) not in WHOLE:
+                self._lookup.ask(table, wanted)
+
     def route(self, recipient: str, sender: str = "") -> Route:
         """recipient: an address, or a domain, which stands for an address in it that no table names. Raises PostfixTlsError for a table that can't be asked."""
-        address = (recipient if "@" in recipient else "postmaster@%s" % recipient).lower()
+        address = _address(recipient)
         domain = address.rpartition("@")[2]
         transport, hop, because = self._by_class(domain, sender.lower())
         found = self._lookup.find(tables(self._host.effective("transport_maps")), *self._transport_keys(address))
@@ -131,6 +138,10 @@ class Router:
     def _split(value: str, hop: str) -> tuple:
         transport, _colon, named = value.partition(":")
         return transport, named or hop
+
+
+def _address(recipient: str) -> str:
+    return (recipient if "@" in recipient else "postmaster@%s" % recipient).lower()
 
 
 def parents(domain: str, dotted: bool) -> list:

@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# This file is private to the collection: it may change in any release.
+"""What tls_policy_info tells: which policy answers for a recipient, and, where it is asked to look, what becomes of mail under it today."""
+from __future__ import annotations
+
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._chain import source
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._policy import partners, sender as senders
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._policy.explain import Explainer
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._policy.lookup import Lookup
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._policy.outcome import TOLD, Demand, Outcome, over_hosts
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.instance import Instance, Run
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls import options
+
+_SHARED = ("config_directory", "ca_file", "timeout", "concurrency", "ehlo_name", "source_address")
+ARGUMENT_SPEC = {
+    "recipients": {"type": "list", "elements": "str", "required": True},
+    "sender": {"type": "str", "default": ""},
+    "probe": {"type": "bool", "default": False},
+    **{name: options.ARGUMENT_SPEC[name] for name in _SHARED},
+}
+#: Octets of the digests that a look tells.
+_DIGITS = 64
+
+
+def explained(params: dict, run: Run) -> list:
+    """RV(results) for validated params. Raises PostfixTlsError for what can't be asked or looked at."""
+    directory = params["config_directory"]
+    host = Instance.read(run, directory)
+    results = Explainer(host, Lookup(run, directory)).explain(params["recipients"], params["sender"])
+    if params["probe"]:
+        _look(results, params, senders.read(run, directory, trusted=not params["ca_file"]))
+    return results
+
+
+def _look(results: list, params: dict, sender: senders.Sender) -> None:
+    """Adds to each next hop what becomes of mail there. Next hops that are met in the same way are looked at side by side."""
+    alike: dict = {}
+    for policy in (policy for result in results for policy in result["next_hops"]):
+        policy["outcome"] = None
+        if policy["wrong"]:
+            policy["outcome"] = Outcome(False, "", policy["wrong"])._asdict()
+        elif policy["level"] in TOLD and not (policy["level"] == "fingerprint" and _other_digests(policy["match"])):
+            way = (policy["wrapper"], policy["attributes"].get("servername"), policy["attributes"].get("tafile"))
+            alike.setdefault(way, {}).setdefault(policy["next_hop"], []).append(policy)
+    for (wrapper, name, anchors), hops in alike.items():
+        how = options.look(dict(params, depth=partners.DEPTH), ca_content=source.text("tafile", anchors) if anchors else None)
+        meeting = sender._replace(wrapper=wrapper, server_name=name or sender.server_name)
+        for partner in partners.look(list(hops), meeting, how, options.concurrency(params)):
+            for policy in hops[partner.destination]:
+                facts = [found.facts for found in partner.hosts]
+                policy["outcome"] = (Outcome(False, "", partner.problem) if partner.problem else over_hosts(_demand(policy), facts))._asdict()
+
+
+def _demand(policy: dict) -> Demand:
+    digests = tuple(policy["match"]) if policy["level"] == "fingerprint" else ()
+    return Demand(
+        policy["level"], () if digests else tuple(policy["match"]), policy["protocols"], digests, policy["next_hop"], policy["wrapper"],
+    )
+
+
+def _other_digests(digests: list) -> bool:
+    return any(len(digest.replace(":", "")) != _DIGITS for digest in digests)
