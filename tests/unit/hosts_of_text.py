@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Callable
 
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix import knowledge, master_cf
@@ -36,7 +37,7 @@ def postconf(parameters: dict, tables: dict | None = None, **answers: str) -> Ca
     """
     def run(argv: list, stdin: str = "") -> tuple:
         if argv[0] == "postmap":
-            return _postmap((tables or {}).get(argv[-1]), argv[3:-1], stdin)
+            return _postmap((tables or {}).get(argv[-1]), argv[3:-1], stdin, *argv[-1].split(":", 1))
         program, _c, directory, option, *rest = argv
         assert (program, _c) == ("postconf", "-c")
         if directory not in parameters:
@@ -52,8 +53,14 @@ def postconf(parameters: dict, tables: dict | None = None, **answers: str) -> Ca
     return run
 
 
-def _postmap(table: dict | None, options: list, stdin: str) -> tuple:
-    """-q - and -s, of a table's entries; None is one that can't be opened."""
+def _postmap(table: dict | None, options: list, stdin: str, kind: str, name: str) -> tuple:
+    """-q - and -s, of a table's entries; None is one that can't be opened. Without either, an index, which is the table's text here."""
+    index = Path(name + ".%s" % {"hash": "db"}.get(kind, kind))
+    if not options:
+        index.write_text(Path(name).read_text(encoding="utf-8"), encoding="utf-8")
+        return 0, "", ""
+    if table is None and index.exists():
+        table = dict(line.split("\t", 1) for line in index.read_text(encoding="utf-8").splitlines())
     if table is None:
         return 1, "", "postmap: fatal: open database: No such file or directory\n"
     found = table if options == ["-s"] else {key: table[key] for key in stdin.splitlines() if key in table}

@@ -9,7 +9,7 @@ from typing import Iterator, NamedTuple
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._error import PostfixTlsError
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._policy.explain import keys, parsed
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._policy.lookup import LOCAL, Lookup, kind
-from ansible_collections.mailsec.postfix_tls.plugins.module_utils._policy.nexthop import Router
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._policy.nexthop import Router, parents
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._policy.table import LEVELS
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.instance import Instance
 
@@ -20,16 +20,15 @@ class Warned(NamedTuple):
     fix: str
 
 
-class Policies(NamedTuple):
+class Policies:
     """lines: {key: policy} of our table; others: the tables behind it; host: as it will be."""
 
-    lines: dict
-    others: list
-    host: Instance
-    lookup: Lookup
-
-    def levels(self) -> dict:
-        return {key: line.split(" ", 1)[0] for key, line in self.lines.items()}
+    def __init__(self, lines: dict, others: list, host: Instance, lookup: Lookup) -> None:
+        self.lines = lines
+        self.others = others
+        self.host = host
+        self.lookup = lookup
+        self.levels = {key: line.split(" ", 1)[0] for key, line in lines.items()}
 
 
 def _less(one: str, other: str) -> bool:
@@ -41,9 +40,10 @@ def _entry(key: str, level: str) -> str:
 
 
 def _weaker(told: Policies) -> Iterator[Warned]:
-    levels, default = told.levels(), told.host.effective("smtp_tls_security_level") or "none"
+    levels, default = told.levels, told.host.effective("smtp_tls_security_level") or "none"
+    dotted = any(key.startswith(".") for key in levels)
     for key, level in levels.items():
-        above = next((parent for parent in keys(key.lstrip("."))[1:] if parent in levels), None)
+        above = next((parent for parent in parents(key.lstrip("."), True) if parent in levels), None) if dotted and key[0] != "[" else None
         if _less(level, levels[above] if above else default):
             yield Warned(
                 "policy for %s: %s is less than the %s of %s" % (key, level, levels[above] if above else default, above or "smtp_tls_security_level"),
@@ -63,7 +63,7 @@ def _unpinned(told: Policies) -> Iterator[Warned]:
 
 def _shadowing(told: Policies) -> Iterator[Warned]:
     """What tables behind ours say of the same keys: only files are asked, for a server's answer costs time and may change."""
-    levels = told.levels()
+    levels = told.levels
     for table in told.others:
         if kind(table) not in LOCAL:
             continue
@@ -83,7 +83,7 @@ def _shadowing(told: Policies) -> Iterator[Warned]:
 
 def _unused(told: Policies) -> Iterator[Warned]:
     """Keys that Postfix never looks up, for mail goes another way."""
-    levels, router = told.levels(), Router(told.host, told.lookup)
+    levels, router = told.levels, Router(told.host, told.lookup)
     if not router.diverts() and all("[" not in key and ":" not in key for key in levels):
         return
     hops = router.named_hops()

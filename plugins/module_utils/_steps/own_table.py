@@ -3,7 +3,7 @@
 """A table of ours among those of a parameter: in front of whatever tables are there, which are not judged.
 
 It is a texthash: Postfix reads it as it is when a process starts, so there is no index to make, and none to forget (DATABASE_README). A long
-one has an index, where this host has a type for that, for each process would read all of it.
+one has an index, lmdb or what the host has by default, for each process would read all of it.
 """
 from __future__ import annotations
 
@@ -82,8 +82,8 @@ def _others(draft: Draft, name: str, path: str, behind: list | None) -> list:
 
 
 def _kind(host: Instance, entries: int) -> str:
-    kind = host.effective("default_database_type")
-    return kind if entries > LONG and kind in _INDEXED and kind in host.table_types else "texthash"
+    kinds = ("lmdb", host.effective("default_database_type")) if entries > LONG else ()
+    return next((kind for kind in kinds if kind in _INDEXED and kind in host.table_types), "texthash")
 
 
 def _answers(host: Instance, table: str, lines: dict) -> bool:

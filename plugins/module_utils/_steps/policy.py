@@ -38,8 +38,9 @@ def write(draft: Draft) -> None:
         return
     own, others = own_table.put(draft, _NAME, path, made.lines, _REMEDY, asked.get("maps"))
     draft.proposal.tables[own] = made.lines
+    told = lint.Policies(made.lines, others, host, Lookup(host.run, host.directory))
     for rule in lint.RULES:
-        found = list(rule(lint.Policies(made.lines, others, host, Lookup(host.run, host.directory))))
+        found = list(rule(told))
         for warned in found[:_SHOWN]:
             draft.note("policy", *warned, _REFERENCE)
         if found[_SHOWN:]:

@@ -9,6 +9,7 @@ from ansible_collections.mailsec.postfix_tls.plugins.module_utils._error import 
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._intent import propose
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.instance import Instance
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.main_cf import MainCf
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._steps import own_table
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._steps.draft import Intent, Proposal
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._transaction import files
 from hosts_of_text import MASTER, instance
@@ -272,6 +273,80 @@ def test_a_policy_stands_in_front_of_what_is_there(etc: Path) -> None:
     carry_out(leaving)
     assert MainCf(main_cf(etc)).raw("smtp_tls_policy_maps") == "inline:{a.example=none, b.example=may}, hash:/x"
     assert not (etc / "tls_policy").exists()
+
+
+def long_policy(size: int, **entry: str) -> dict:
+    return {"destinations": [dict({"destination": "p%d.example" % number, "level": "encrypt"}, **entry) for number in range(size)]}
+
+
+def test_a_long_policy_has_an_index_that_is_made_aside_and_only_when_it_has_to_be(etc: Path) -> None:
+    text, index = etc / "tls_policy", etc / "tls_policy.lmdb"
+    proposal = ask(etc, policy=long_policy(own_table.LONG + 1))
+    assert [change.path for change in proposal.plan.changes] == [str(text), str(index), str(etc / "main.cf")], "Postfix warns of an index older than its text"
+    shown = next(change.diff()["after"] for change in proposal.plan.changes if change.path == str(index))
+    assert shown == "an index that postmap made, %d bytes\n" % len(proposal.plan.changes[1].after.content)
+    carry_out(proposal)
+    assert MainCf(main_cf(etc)).raw("smtp_tls_policy_maps") == "lmdb:%s" % text
+    assert ask(etc, policy=long_policy(own_table.LONG + 1)).plan.changes == []
+    index.write_text("p0.example\tnone\n", encoding="utf-8")
+    assert [change.path for change in ask(etc, policy=long_policy(own_table.LONG + 1)).plan.changes] == [str(index)], "one that says something else"
+    index.unlink()
+    assert [change.path for change in ask(etc, policy=long_policy(own_table.LONG + 1)).plan.changes] == [str(index)], "one that is gone"
+    carry_out(ask(etc, policy=long_policy(own_table.LONG + 1)))
+    shorter = ask(etc, policy=long_policy(own_table.LONG))
+    assert [change.path for change in shorter.plan.changes] == [str(text), str(etc / "main.cf"), str(index)]
+    carry_out(shorter)
+    assert MainCf(main_cf(etc)).raw("smtp_tls_policy_maps") == "texthash:%s" % text and not index.exists()
+
+
+@pytest.mark.parametrize("types, default, kind", [
+    ("hash\nlmdb\ntexthash\n", "hash", "lmdb"), ("hash\ntexthash\n", "hash", "hash"), ("cdb\ntexthash\n", "cdb", "cdb"), ("texthash\n", "hash", "texthash"),
+    ("sdbm\ntexthash\n", "sdbm", "texthash"),
+])
+def test_the_type_of_a_long_policy_is_one_that_the_host_has(etc: Path, types: str, default: str, kind: str) -> None:
+    told = host(etc, default_database_type=default)
+    told.table_types = types.split()
+    proposal = propose(told, Intent(policy=long_policy(own_table.LONG + 1)))
+    assert list(proposal.tables) == ["%s:%s" % (kind, etc / "tls_policy")]
+
+
+def test_a_long_policy_that_leaves_takes_its_index_along_and_one_of_somebody_else_is_not_written_over(etc: Path) -> None:
+    carry_out(ask(etc, policy=long_policy(own_table.LONG + 1)))
+    carry_out(ask(etc, policy={"destinations": []}))
+    assert not list(etc.glob("tls_policy*")) and MainCf(main_cf(etc)).raw("smtp_tls_policy_maps") is None
+    (etc / "tls_policy.db").write_text("theirs", encoding="utf-8")
+    with pytest.raises(PostfixTlsError, match="tls_policy: this file is not one that was written here"):
+        ask(etc, policy=long_policy(1))
+
+
+def test_the_same_warning_of_many_entries_is_told_of_some(etc: Path) -> None:
+    told = [finding["observed"] for finding in ask(etc, policy=long_policy(20, level="none"), values={"smtp_tls_security_level": "may"}).plan.findings]
+    assert told[:5] == ["policy for p%d.example: none is less than the may of smtp_tls_security_level" % number for number in range(5)]
+    assert told[5:] == ["the same is so of 15 entries more"]
+
+
+def test_trust_anchors_are_where_a_chrooted_client_finds_them_and_go_with_their_entry(etc: Path) -> None:
+    (etc / "master.cf").write_text(MASTER + "smtp unix - - y - - smtp\n", encoding="utf-8")
+    secure = {"destinations": [{"destination": "partner.example", "level": "secure", "tafile": ROOT.pem}]}
+    told = propose(host(etc), Intent(policy=secure))
+    anchors = [change.path for change in told.plan.changes if "tls_trust" in change.path]
+    queue = host(etc).effective("queue_directory")
+    assert len(anchors) == 2 and anchors[1] == queue + anchors[0]
+    carry_out(told)
+    for path in anchors:
+        assert Path(path).read_text(encoding="utf-8").endswith(ROOT.pem) and Path(path).stat().st_mode & 0o777 == 0o644
+    assert ask(etc, policy=secure).plan.changes == []
+    carry_out(ask(etc, policy={"destinations": []}))
+    assert not [path for path in anchors if Path(path).exists()]
+
+
+def test_other_tables_come_behind_it_in_the_order_asked_for(etc: Path) -> None:
+    (etc / "main.cf").write_text("smtp_tls_policy_maps = inline:{a.example=none}\n", encoding="utf-8")
+    carry_out(ask(etc, policy=dict(long_policy(1), maps=["inline:{c.example=may}", "unionmap:{static:a,static:b}"])))
+    expected = "texthash:%s, inline:{c.example=may}, unionmap:{static:a,static:b}" % (etc / "tls_policy")
+    assert MainCf(main_cf(etc)).raw("smtp_tls_policy_maps") == expected
+    carry_out(ask(etc, policy=dict(long_policy(1), maps=[])))
+    assert MainCf(main_cf(etc)).raw("smtp_tls_policy_maps") == "texthash:%s" % (etc / "tls_policy")
 
 
 def test_a_table_that_holds_tables_stays_whole(etc: Path) -> None:
