@@ -32,13 +32,13 @@ def _runs(name: str, limit: float, pairs: int, changed: int, *prepare: str) -> I
         least, _out = ping(1)
         seconds, out = site(1, "-v", changed=changed)
         ratios.append(seconds / least)
-        phases.append(_phases(out))
+        phases.append(by_phase(out))
     yield Figure(name, statistics.median(ratios), "ping plays", limit)
     for phase in PHASES:
         yield Figure("%s: %s, on the host" % (name, phase), 1000 * statistics.median(told[phase] for told in phases), "ms")
 
 
-def _phases(out: str) -> dict:
+def by_phase(out: str) -> dict:
     """{phase: seconds}, as the module returned it."""
     [told] = re.findall(r'"seconds": (\{[^}]*\})', out)
     return json.loads(told)
