@@ -11,11 +11,9 @@ from typing import Callable, NamedTuple
 
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._policy import nexthop
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._policy.lookup import Lookup, tables
-from ansible_collections.mailsec.postfix_tls.plugins.module_utils._policy.table import ATTRIBUTE_NAMES, LEVELS
-from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.domains import ascii_form, domain
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._policy.syntax import MATCHING, keys, parsed
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.instance import Instance
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.master_cf import Service
-from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.words import words
 
 #: What a level means for a message. {versions}, {match} and {tls} are of the policy.
 _MEANING = {
@@ -30,11 +28,6 @@ _MEANING = {
               " Which host that is, unsigned DNS says: whoever forges it chooses the name.",
     "secure": "No message goes in the clear, and the server needs a certificate that a trusted CA issued for {match}; else it waits in the queue.",
 }
-#: The parameter that says which names count where the entry has no match.
-_MATCH = {"verify": "verify_cert_match", "secure": "secure_cert_match", "fingerprint": "fingerprint_cert_match"}
-#: TLSRPT and MTA-STS plug-ins send these along (Postfix 3.10).
-_OF_PLUGINS = ("policy_ttl", "policy_type", "policy_domain", "policy_string", "mx_host_pattern", "policy_failure")
-
 
 class Policy(NamedTuple):
     """What holds for one next hop. source: the table, or the parameter, that says so. wrong: why no mail goes there at all."""
@@ -93,7 +86,7 @@ class Explainer:
         if found:
             source, text = found.table, found.value
             level, attributes, wrong = parsed(text)
-        chosen = attributes.get("match") or re.split(r"[\s,:]+", own("tls_%s" % _MATCH[level]).strip()) if level in _MATCH else []
+        chosen = attributes.get("match") or re.split(r"[\s,:]+", own("tls_%s" % MATCHING[level]).strip()) if level in MATCHING else []
         wrapper = own("tls_wrappermode") == "yes"
         if wrapper and not wrong and level in ("none", "may"):
             wrong = "%s_tls_wrappermode needs level encrypt or a stronger one" % service.program
@@ -120,36 +113,6 @@ def _sentence(recipient: str, route: nexthop.Route, policy: Policy, last: bool) 
     said = "Entry %s of %s says %s." % (policy.key, policy.source, policy.text) if policy.key else "No entry is for it, so %s says %s." % (
         policy.source, policy.level)
     return "%s %s %s" % (way, said, in_words(policy))
-
-
-def keys(next_hop: str) -> list:
-    """What Postfix looks up for a next hop: a domain and those above it, with a leading dot; anything else as it is."""
-    try:
-        name = domain(ascii_form(next_hop))
-    except ValueError:
-        return [next_hop]
-    return [next_hop, *nexthop.parents(next_hop, True)] if name else [next_hop]
-
-
-def parsed(text: str) -> tuple:
-    """(level, {attribute: value; of match a list}, why Postfix would send no mail on it) of a table's answer."""
-    level, *pairs = words(text, ", \t") or [""]
-    level = level.lower()
-    if level not in LEVELS:
-        return level, {}, "%s is no level" % (level or "an empty answer")
-    attributes: dict = {}
-    for pair in pairs if level != "none" else ():
-        name, equals, value = pair.strip("{} ").partition("=")
-        name = name.strip().lower()
-        if not equals or name not in (*ATTRIBUTE_NAMES, *_OF_PLUGINS):
-            return level, attributes, "%s is no attribute" % pair
-        if name == "match":
-            attributes.setdefault(name, []).extend(re.split("[|]" if level == "fingerprint" else ":", value))
-            if level not in _MATCH:
-                return level, attributes, "match means nothing at level %s" % level
-        else:
-            attributes[name] = value.strip()
-    return level, attributes, ""
 
 
 def in_words(policy: Policy) -> str:

@@ -7,9 +7,9 @@ import re
 from typing import Iterator, NamedTuple
 
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._error import PostfixTlsError
-from ansible_collections.mailsec.postfix_tls.plugins.module_utils._policy.explain import keys, parsed
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._policy.lookup import LOCAL, Lookup, kind
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._policy.nexthop import Router, parents
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._policy.syntax import keys, parsed
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._policy.table import LEVELS
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.instance import Instance
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._error import PostfixTlsError
-from ansible_collections.mailsec.postfix_tls.plugins.module_utils._policy import explain
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._policy import explain, syntax
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._policy.lookup import Lookup
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._policy.nexthop import Router
 from hosts_of_text import instance
@@ -136,7 +136,7 @@ def test_what_older_parameters_mean(values: dict, level: str) -> None:
     ("secure match=a policy_type=sts", ""), ("none anything", ""), ("secure, ciphers=high", ""), ("encrypt { protocols = >=TLSv1.2 }", ""),
 ])
 def test_an_answer_that_stops_all_mail(text: str, wrong: str) -> None:
-    assert explain.parsed(text)[2] == wrong
+    assert syntax.parsed(text)[2] == wrong
 
 
 def test_the_relay_of_last_resort_has_a_policy_of_its_own() -> None:
