@@ -43,6 +43,7 @@ def made(host=HOST, **entry: object) -> Table:
     ({"protocols": "!SSLv3, !TLSv1"}, "example.org", "encrypt protocols=!SSLv3:!TLSv1"),
     ({"ciphers": "high", "exclude": ["MD5", "aNULL"]}, "example.org", "encrypt ciphers=high exclude=MD5:aNULL"),
     ({"servername": "MX.example.org"}, "example.org", "encrypt servername=mx.example.org"),
+    ({"match": [], "servername": "", "fingerprints": None}, "example.org", "encrypt"),
     ({"connection_reuse": True, "enable_rpk": False}, "example.org", "encrypt connection_reuse=yes enable_rpk=no"),
 ])
 def test_an_entry_is_written_as_postfix_reads_it(entry: dict, key: str, policy: str) -> None:
@@ -81,6 +82,7 @@ FORMS = r"Write example.org, .example.org \(its subdomains\), \[relay.example.or
     ("example..org", "it has an empty label", FORMS),
     ("example.org.", "it has an empty label", "Write example.org."),
     ("a" * 64 + ".example", "it has a label of 64 characters, and a label has at most 63", FORMS),
+    (".", "it has an empty label", FORMS),
     ("192.0.2.1", "Postfix looks up an address in brackets", r"Write \[192.0.2.1\]."),
     ("192.0.2.1:587", "Postfix looks up an address in brackets", r"Write \[192.0.2.1\]:587."),
     ("[192.0.2.300]", "it ends in a number, as an address does and no name", FORMS),
@@ -144,6 +146,7 @@ def test_a_level_that_needs_a_ca_is_refused_where_none_is_trusted() -> None:
     with pytest.raises(PostfixTlsError, match="every message would wait in the queue. Set smtp_tls_CApath .* or name the CA here: tafile."):
         made(instance(), level="secure")
     assert made(instance(smtp_tls_CAfile="/ca.pem"), level="secure").lines == {"example.org": "secure"}
+    assert made(instance(tls_append_default_CA="yes"), level="secure").lines == {"example.org": "secure"}
     assert made(instance(), level="secure", tafile=CA.pem).lines["example.org"].startswith("secure tafile=")
 
 
