@@ -82,7 +82,7 @@ FORMS = r"Write example.org, .example.org \(its subdomains\), \[relay.example.or
     ("example..org", "it has an empty label", FORMS),
     ("example.org.", "it has an empty label", "Write example.org."),
     ("a" * 64 + ".example", "it has a label of 64 characters, and a label has at most 63", FORMS),
-    (".", "it has an empty label", FORMS),
+    (".", "it is empty", FORMS),
     ("192.0.2.1", "Postfix looks up an address in brackets", r"Write \[192.0.2.1\]."),
     ("192.0.2.1:587", "Postfix looks up an address in brackets", r"Write \[192.0.2.1\]:587."),
     ("[192.0.2.300]", "it ends in a number, as an address does and no name", FORMS),
