@@ -64,7 +64,7 @@ CHAINS = {
 SINGLE = {
     "x-hard-trixie": {"rsa": ("rsa_chain", {})},
     "selfsigned": {"selfsigned": ("selfsigned", {})},
-    "s-good": {"partner": ("chain", {"another": "partner", "names": ("*.good.test", "*.rekeyed.test", "*.stripped.test")})},
+    "s-good": {"partner": ("chain", {"another": "partner", "names": ("*.good.test", "*.rekeyed.test", "*.stripped.test", "mx.provider.test")})},
     "s-selfsigned": {"partner": ("selfsigned", {"names": ("*.selfsigned.test",)})},
     "s-wrongname": {
         "partner": ("chain", {"another": "wrong", "names": ("elsewhere.test",)}),

@@ -2,13 +2,17 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The table of levels and partners, and what of it the plays need. A cell is a domain of its own, as in secure.good.test.
 
-Run as a program it prints, as JSON, {"destinations": entries of tls_policy_destinations, "transports": {domain: next hop}, "addresses": {domain: address}}.
+Run as a program it prints, as JSON, {"destinations": entries of tls_policy_destinations, "transports": {domain: next hop}, "zones": {zone: its text}}.
 """
 from __future__ import annotations
 
+import hashlib
 import json
 import sys
 from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "lab"))
 
@@ -22,17 +26,25 @@ PARTNERS = {
     "wrongname": "s-wrongname",  # a good certificate, but for elsewhere.test
     "unknownca": "s-unknownca",
     "expired": "s-expired",
-    "rekeyed": "s-good",  # a good certificate, but not the one whose digest we were told
+    "rekeyed": "s-good",  # a good certificate, but not the one whose digest we were told and whose TLSA record is in DNS
+    "hosted": "s-good",  # its MX is mx.provider.test, and that is whom the certificate names
+    "unsigned": "s-selfsigned",  # a TLSA record that fits, in a zone that nobody signed
     "plain": "s-plain",  # no STARTTLS
     "tls10": "s-tls10",  # TLS 1.0 and nothing newer
     "broken": "s-broken",  # the key is another certificate's: STARTTLS is offered, and answered with 454
     "stripped": "s-stripped",  # good, behind a proxy that takes STARTTLS out of the offer
-    "wrapped": "s-wrapped",  # [relay]:587, TLS from the first byte
+    "wrapped": "s-wrapped",  # [relay]:587, TLS from the first byte: below encrypt Postfix refuses to try
     "exim": "s-exim",
     "opensmtpd": "s-opensmtpd",
 }
-LEVELS = ("none", "may", "encrypt", "fingerprint", "verify", "secure")
+LEVELS = ("none", "may", "encrypt", "fingerprint", "verify", "secure", "dane", "dane-only")
 CELLS = [(level, partner) for level in LEVELS for partner in PARTNERS]
+
+#: {partner that has TLSA records: the host whose key they name}. The others have none.
+TLSA = {
+    "good": "s-good", "selfsigned": "s-selfsigned", "expired": "s-expired", "rekeyed": "s-wrongname", "unsigned": "s-selfsigned", "broken": "s-broken",
+    "stripped": "s-good", "wrapped": "s-wrapped", "exim": "s-exim",
+}
 
 _NOT_OFFERED = ("deferred", "TLS is required, but was not offered by host")
 _ANSWERED_454 = ("deferred", "refused to start TLS: 454 4.7.0 TLS not available due to local problem")
@@ -42,6 +54,8 @@ _WRONG_NAME = ("deferred", "Server certificate not verified: num=62:hostname mis
 _UNKNOWN_CA = ("deferred", "Server certificate not verified: untrusted issuer")
 _EXPIRED = ("deferred", "Server certificate not verified: certificate has expired")
 _OTHER_KEY = ("deferred", "Server certificate not verified: num=65:no matching DANE TLSA records")
+_NO_TLSA = ("deferred", "no TLSA records found")
+_NOT_SIGNED = ("deferred", "non DNSSEC destination")
 _WRAPPED = ("deferred", "smtp_tls_wrappermode requires \"smtp_tls_security_level = encrypt\" (or stronger)")
 
 #: {level: {partner: what becomes of the message}}: "clear", or the word the log has for the connection it went over; or ("deferred", words of the
@@ -50,23 +64,45 @@ EXPECTED = {
     "none": {**dict.fromkeys(PARTNERS, "clear"), "wrapped": _WRAPPED},
     "may": {
         "good": "Trusted", "selfsigned": "Untrusted", "wrongname": "Trusted", "unknownca": "Untrusted", "expired": "Untrusted", "rekeyed": "Trusted",
+        "hosted": "Trusted", "unsigned": "Untrusted",
         "plain": "clear", "tls10": "clear", "broken": "clear", "stripped": "clear", "wrapped": _WRAPPED, "exim": "Trusted", "opensmtpd": "Trusted",
     },
     "encrypt": {
         "good": "Trusted", "selfsigned": "Untrusted", "wrongname": "Trusted", "unknownca": "Untrusted", "expired": "Untrusted", "rekeyed": "Trusted",
+        "hosted": "Trusted", "unsigned": "Untrusted",
         "plain": _NOT_OFFERED, "tls10": _NO_HANDSHAKE, "broken": _ANSWERED_454, "stripped": _NOT_OFFERED,
         "wrapped": "Trusted", "exim": "Trusted", "opensmtpd": "Trusted",
     },
     "fingerprint": {
         "good": "Verified", "selfsigned": "Verified", "wrongname": "Verified", "unknownca": "Verified", "expired": "Verified", "rekeyed": _OTHER_KEY,
+        "hosted": "Verified", "unsigned": "Verified",
         "plain": _NOT_OFFERED, "tls10": _NO_HANDSHAKE, "broken": _ANSWERED_454, "stripped": _NOT_OFFERED,
         "wrapped": "Verified", "exim": "Verified", "opensmtpd": "Verified",
     },
-    **dict.fromkeys(("verify", "secure"), {
-        "good": "Verified", "selfsigned": _SELF_SIGNED, "wrongname": _WRONG_NAME, "unknownca": _UNKNOWN_CA, "expired": _EXPIRED,
-        "rekeyed": "Verified", "plain": _NOT_OFFERED, "tls10": _NO_HANDSHAKE, "broken": _ANSWERED_454, "stripped": _NOT_OFFERED,
+    "verify": {
+        "good": "Verified", "selfsigned": _SELF_SIGNED, "wrongname": _WRONG_NAME, "unknownca": _UNKNOWN_CA, "expired": _EXPIRED, "rekeyed": "Verified",
+        "hosted": "Verified", "unsigned": _SELF_SIGNED,
+        "plain": _NOT_OFFERED, "tls10": _NO_HANDSHAKE, "broken": _ANSWERED_454, "stripped": _NOT_OFFERED,
         "wrapped": "Verified", "exim": "Verified", "opensmtpd": "Verified",
-    }),
+    },
+    "secure": {
+        "good": "Verified", "selfsigned": _SELF_SIGNED, "wrongname": _WRONG_NAME, "unknownca": _UNKNOWN_CA, "expired": _EXPIRED, "rekeyed": "Verified",
+        "hosted": _WRONG_NAME, "unsigned": _SELF_SIGNED,
+        "plain": _NOT_OFFERED, "tls10": _NO_HANDSHAKE, "broken": _ANSWERED_454, "stripped": _NOT_OFFERED,
+        "wrapped": "Verified", "exim": "Verified", "opensmtpd": "Verified",
+    },
+    "dane": {
+        "good": "Verified", "selfsigned": "Verified", "wrongname": "Trusted", "unknownca": "Untrusted", "expired": "Verified", "rekeyed": _OTHER_KEY,
+        "hosted": "Trusted", "unsigned": "Untrusted",
+        "plain": "clear", "tls10": "clear", "broken": _ANSWERED_454, "stripped": _NOT_OFFERED,
+        "wrapped": "Verified", "exim": "Verified", "opensmtpd": "Trusted",
+    },
+    "dane-only": {
+        "good": "Verified", "selfsigned": "Verified", "wrongname": _NO_TLSA, "unknownca": _NO_TLSA, "expired": "Verified", "rekeyed": _OTHER_KEY,
+        "hosted": _NO_TLSA, "unsigned": _NOT_SIGNED,
+        "plain": _NO_TLSA, "tls10": _NO_TLSA, "broken": _ANSWERED_454, "stripped": _NOT_OFFERED,
+        "wrapped": "Verified", "exim": "Verified", "opensmtpd": _NO_TLSA,
+    },
 }
 
 #: The option that holds the digests at level fingerprint.
@@ -98,11 +134,43 @@ def entries() -> list:
     ]
 
 
+def zones() -> dict:
+    """{zone: its text}, of test, which is to be signed, and of unsigned.test, which is not."""
+    found = {}
+    for zone in ("test", "unsigned.test"):
+        lines = ["$TTL 3600", "%s. SOA ns.test. postmaster.test. 1 3600 600 86400 60" % zone, "%s. NS ns.test." % zone]
+        for partner in PARTNERS:
+            lines += _records(partner) if (partner == "unsigned") == (zone == "unsigned.test") else []
+        found[zone] = "\n".join(lines) + "\n"
+    found["test"] += "ns.test. A 127.0.0.1\nunsigned.test. NS ns.test.\n"
+    return found
+
+
+def _records(partner: str) -> list:
+    address = Host(PARTNERS[partner]).address
+    if partner == "wrapped":
+        servers = ["_587._tcp.%s" % domain(level, partner) for level in LEVELS]
+        lines = ["%s. A %s" % (domain(level, partner), address) for level in LEVELS]
+    else:
+        exchanger = "mx.provider.test" if partner == "hosted" else "mx.%s.test" % partner
+        lines = ["*.%s.test. MX 10 %s." % (partner, exchanger), "%s. A %s" % (exchanger, address)]
+        servers = ["_25._tcp." + exchanger]
+    if partner in TLSA:
+        lines += ["%s. TLSA 3 1 1 %s" % (server, _key_digest(TLSA[partner])) for server in servers]
+    return lines
+
+
+def _key_digest(host: str) -> str:
+    """SHA-256 of the public key of the certificate that a host serves, or would serve."""
+    certificate = x509.load_pem_x509_certificate(Path(Host(host).vars["lab_partner_chain_file"]).read_bytes())
+    return hashlib.sha256(certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).hexdigest()
+
+
 def main() -> None:
     print(json.dumps({
         "destinations": entries(),
         "transports": {domain(*cell): "wrapped:" + destination(*cell) for cell in CELLS if cell[1] == "wrapped"},
-        "addresses": {domain(*cell): Host(PARTNERS[cell[1]]).address for cell in CELLS},
+        "zones": zones(),
     }))
 
 
