@@ -4,6 +4,9 @@
 
 Source: postconf(5) smtp_tls_security_level, smtp_tls_verify_cert_match, smtp_tls_secure_cert_match, smtp_tls_wrappermode; TLS_README
 "Client TLS security levels". The words are those of the log, C(Verified TLS connection established to).
+
+Names are compared as from Postfix 3.6 on. Before, a star also stood for several labels, and right above a top-level domain; and since then an
+IP address in a certificate counts where the host is one. In both cases the stricter answer is given.
 """
 from __future__ import annotations
 

@@ -65,7 +65,7 @@ def look(destinations: list, sender: Sender, how: Look, concurrency: int = 32, r
     how = dataclasses.replace(how, depth=DEPTH, ca_content=None if how.ca_file else how.ca_content or sender.ca_content)
     found = _find(destinations, sender, how.timeout, concurrency, resolve)
     targets = {target: None for _problem, hosts in found for _preference, target in hosts}
-    facts = _probe(list(targets), how, concurrency)
+    facts = _look_at(list(targets), how, concurrency)
     return [
         Partner(destination, tuple(Host(target.host, preference, facts[target]) for preference, target in hosts), problem)
         for destination, (problem, hosts) in zip(destinations, found)
@@ -154,17 +154,47 @@ def _target(host: str, port: int, nexthop: str, sender: Sender) -> Target:
     return Target(host, port, protocol, server_name or None, asks_by_name=bool(server_name))
 
 
-def _probe(targets: list, how: Look, concurrency: int) -> dict:
-    """{target: facts}. Where a first look leaves something open, a second one of another kind follows."""
-    facts = dict(zip(targets, probe_all(targets, how, concurrency))) if targets else {}
-    wrapped = {dataclasses.replace(target, protocol="smtps"): target for target, seen in facts.items() if _silent(target, seen)}
-    for other, seen in zip(wrapped, probe_all(list(wrapped), how, concurrency) if wrapped else ()):
-        if (seen["tls"] or {}).get("handshake") == "done":
-            facts[wrapped[other]] = seen
-    uncertified = [target for target, seen in facts.items() if _without_certificate(seen)]
-    deeper = dataclasses.replace(how, depth="standard", sets={ANONYMOUS: SETS[ANONYMOUS]})
-    for target, seen in zip(uncertified, probe_all(uncertified, deeper, concurrency) if uncertified else ()):
-        facts[target]["tls"]["suites"] = (seen["tls"] or {}).get("suites", {})
+def _look_at(targets: list, how: Look, concurrency: int) -> dict:
+    """{target: facts}. What differs by its name alone is one server to who asks for no name, and is looked at once: a provider has a name for
+    each of many domains, and grants a stranger few connections at a time.
+    """
+    if not targets:
+        return {}
+    with ThreadPoolExecutor(max_workers=min(concurrency, len(targets))) as pool:
+        servers = list(pool.map(_server, targets))
+    first: dict = {}
+    for server, target in zip(servers, targets):
+        first.setdefault(server, target)
+    seen = dict(zip(first, _probe(list(first.values()), how, concurrency)))
+    return {
+        target: dict(seen[server], target=dict(seen[server]["target"], host=target.host, server_name=target.name))
+        for server, target in zip(servers, targets)
+    }
+
+
+def _server(target: Target) -> tuple:
+    """What tells servers apart. A name without an address stands for itself; the look then tells of it."""
+    try:
+        found = socket.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM)
+        where = frozenset(address[0] for _family, _type, _protocol, _name, address in found)
+    except (OSError, ValueError):
+        where = target.host
+    return where, target.port, target.protocol, target.sni
+
+
+def _probe(targets: list, how: Look, concurrency: int) -> list:
+    """The facts of each. Where a first look leaves something open, a second one of another kind follows."""
+    facts = probe_all(targets, how, concurrency)
+    silent = [at for at, target in enumerate(targets) if _silent(target, facts[at])]
+    if silent:
+        again = probe_all([dataclasses.replace(targets[at], protocol="smtps") for at in silent], how, concurrency)
+        for at, seen in zip(silent, again):
+            facts[at] = seen if (seen["tls"] or {}).get("handshake") == "done" else facts[at]
+    uncertified = [at for at, seen in enumerate(facts) if _without_certificate(seen)]
+    if uncertified:
+        deeper = dataclasses.replace(how, depth="standard", sets={ANONYMOUS: SETS[ANONYMOUS]})
+        for at, seen in zip(uncertified, probe_all([targets[at] for at in uncertified], deeper, concurrency)):
+            facts[at]["tls"]["suites"] = (seen["tls"] or {}).get("suites", {})
     return facts
 
 

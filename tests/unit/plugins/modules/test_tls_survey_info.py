@@ -46,7 +46,9 @@ def test_the_documented_results_are_those_that_are_returned(run) -> None:
     assert [result["strongest"] for result in told["results"]] == ["secure", "may", "unknown"]
 
 
-def test_the_cas_that_are_named_take_the_place_of_postfix_s(run, tmp_path: Path) -> None:
+def test_the_cas_that_are_named_take_the_place_of_postfix_s(run, tmp_path: Path, ca_file: str) -> None:
+    """Those of Postfix are not even read then."""
+    Path(ca_file).unlink()
     other = tmp_path / "other.pem"
     other.write_text(issue("other", authority=True).pem, encoding="utf-8")
     with MailServer(Behaviour(chain=LEAF)) as server:

@@ -153,6 +153,12 @@ def test_what_was_not_seen_never_delivers(facts: dict) -> None:
     assert outcome(Demand("dane-only"), good) == Outcome(False, "", "level dane-only is decided by TLSA records, which are not looked at")
 
 
+@pytest.mark.parametrize("level", ["none", "may"])
+def test_wrapper_mode_wants_a_level_that_encrypts(facts: dict, level: str) -> None:
+    assert outcome(Demand(level, wrapper=True), facts["wrapper"]) == Outcome(
+        False, "", "with smtp_tls_wrappermode Postfix connects at level encrypt or above only")
+
+
 def test_the_floor_is_told(facts: dict) -> None:
     old = facts["tls_1.0"]
     assert outcome(DEMANDS["encrypt"], old).reason == "it speaks TLSv1 and this host only TLSv1.2, TLSv1.3"

@@ -49,6 +49,7 @@ def seen(monkeypatch) -> list:
         return [_silence(target) for target in targets]
 
     monkeypatch.setattr(partners, "probe_all", probe_all)
+    monkeypatch.setattr(partners, "_server", lambda target: target)
     return rounds
 
 
@@ -93,7 +94,9 @@ def test_the_hosts_of_a_destination(seen: list, destination: str) -> None:
 
 
 def test_dns_that_does_not_answer_costs_no_more_than_the_timeout(seen: list) -> None:
+    began = time.monotonic()
     [partner] = partners.look(["silent.example"], Sender(), Look(timeout=0.5))
+    assert time.monotonic() - began < 4
     assert partner.problem.startswith("DNS does not tell its MX: ") and "timed out" in partner.problem and not seen
 
 
@@ -109,7 +112,7 @@ def test_a_host_of_many_destinations_and_a_domain_listed_twice_are_asked_once(se
     found = partners.look(["example.org", "m\u00fcnchen.example", "[mx1.example.org]", "example.org"], Sender(), Look())
     [(targets, _how)] = seen
     assert [target.host for target in targets] == ["mx0.example.org", "mx1.example.org", "mx2.example.org"]
-    assert found[0].hosts[1].facts is found[1].hosts[0].facts is found[2].hosts[0].facts
+    assert found[0].hosts[1].facts == found[1].hosts[0].facts == found[2].hosts[0].facts
     assert sorted(zone.asked) == ["example.org", "xn--mnchen-3ya.example"]
 
 
@@ -184,3 +187,15 @@ def test_a_thousand_destinations_keep_to_the_concurrency(seen: list) -> None:
     found = partners.look(["d%d.example" % number for number in range(1000)], Sender(), Look(), 8, resolve)
     [(targets, _how)] = seen
     assert len(found) == 1000 and len(targets) == 40 and 1 < most[0] <= 8
+
+
+@pytest.mark.parametrize(("server_name", "looks"), [("", 1), ("hostname", 3)])
+def test_names_of_one_server_are_looked_at_once_unless_they_are_asked_for(server_name: str, looks: int) -> None:
+    """127.0.0.1 goes by other names, too."""
+    with MailServer(Behaviour(chain=LEAF)) as server:
+        destinations = ["[%s]:%d" % (name, server.port) for name in ("localhost", "127.0.0.1", "127.1")]
+        found = partners.look(destinations, Sender(server_name=server_name), Look())
+    assert [partner.hosts[0].facts["target"]["host"] for partner in found] == ["localhost", "127.0.0.1", "127.1"]
+    assert all(partner.hosts[0].facts["tls"]["handshake"] == "done" for partner in found)
+    # A self-signed chain takes two handshakes, each version but the one agreed on one connection more.
+    assert (server.connections, set(server.names)) == (6 * looks, {None} if looks == 1 else {None, "localhost", "127.1"})

@@ -24,6 +24,7 @@ KINDS = {
     "strange": Behaviour(chain=issue("server7.provider.example", ROOT)),
     "self_signed": Behaviour(chain=issue("mx1.example.org")),
     "ending": Behaviour(chain=issue("mx1.example.org", ROOT, days=(-20, 5))),
+    "ending_self_signed": Behaviour(chain=issue("mx1.example.org", days=(-20, 5))),
     "plain": Behaviour(),
     "old": Behaviour(chain=issue("mx1.example.org", ROOT), versions=TLS10),
     "454": Behaviour(chain=issue("mx1.example.org", ROOT), starttls=b"454 4.7.0 TLS not available due to local problem\r\n"),
@@ -107,6 +108,7 @@ def test_a_certificate_that_ends_soon_is_told_where_the_level_rests_on_it(seen: 
     told = survey(ending, SENDER, 14)["why"]
     assert "; mx1.example.org: its certificate ends in 4 days, on 20" in told and "mx2" not in told
     assert "ends in" not in survey(ending, SENDER, 4)["why"]
+    assert "ends in" not in survey(partner(seen, (MX1, "own"), (MX2, "ending_self_signed")), SENDER, 14)["why"]
     assert "ends in" not in survey(partner(seen, (HOSTED1, "ending"), destination="[%s]" % HOSTED1), SENDER, 14)["why"]  # encrypt needs none
 
 
