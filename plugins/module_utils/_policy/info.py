@@ -4,10 +4,10 @@
 from __future__ import annotations
 
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._chain import source
-from ansible_collections.mailsec.postfix_tls.plugins.module_utils._policy import partners, sender as senders
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._policy import dane, partners, sender as senders
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._policy.explain import Explainer
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._policy.lookup import Lookup
-from ansible_collections.mailsec.postfix_tls.plugins.module_utils._policy.outcome import TOLD, Demand, Outcome, over_hosts
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._policy.outcome import Demand, Outcome, bare, over_hosts
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.instance import Instance, Run
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls import options
 
@@ -39,7 +39,7 @@ def _look(results: list, params: dict, sender: senders.Sender) -> None:
         policy["outcome"] = None
         if policy["wrong"]:
             policy["outcome"] = Outcome(False, "", policy["wrong"])._asdict()
-        elif policy["level"] in TOLD and not (policy["level"] == "fingerprint" and _other_digests(policy["match"])):
+        elif policy["level"] != "fingerprint" or not _other_digests(policy["match"]):
             way = (policy["wrapper"], policy["attributes"].get("servername"), policy["attributes"].get("tafile"))
             alike.setdefault(way, {}).setdefault(policy["next_hop"], []).append(policy)
     for (wrapper, name, anchors), hops in alike.items():
@@ -47,8 +47,21 @@ def _look(results: list, params: dict, sender: senders.Sender) -> None:
         meeting = sender._replace(wrapper=wrapper, server_name=name or sender.server_name)
         for partner in partners.look(list(hops), meeting, how, options.concurrency(params)):
             for policy in hops[partner.destination]:
-                facts = [found.facts for found in partner.hosts]
-                policy["outcome"] = (Outcome(False, "", partner.problem) if partner.problem else over_hosts(_demand(policy), facts))._asdict()
+                found = Outcome(False, "", partner.problem) if partner.problem else _decided(policy, partner, params["timeout"])
+                policy["outcome"] = found and found._asdict()
+
+
+def _decided(policy: dict, partner: partners.Partner, seconds: float) -> Outcome | None:
+    demand = _demand(policy)
+    if demand.level not in dane.LEVELS:
+        return over_hosts(demand, [host.facts for host in partner.hosts])
+    found = []
+    for host in partner.hosts:
+        tlsa = dane.look(None if host.preference is None else bare(partner.destination), host.name, host.facts["target"]["port"], seconds)
+        found.append(dane.decided(demand, host.facts, tlsa))
+        if found[-1] is None or found[-1].delivered:
+            return found[-1]
+    return found[0]
 
 
 def _demand(policy: dict) -> Demand:

@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What TLSA records decide. That Postfix agrees, with real signed zones, is for the scenario policy to show."""
+from __future__ import annotations
+
+import pytest
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._policy.dane import Record, Tlsa, decided
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._policy.outcome import Demand
+
+
+def facts(starttls: bool = True, trusted: bool = True) -> dict:
+    leaf = {"sha256": "aa", "spki_sha256": "ab", "names": ["DNS:mx.example.org"], "subject": "CN=mx.example.org"}
+    issuer = {"sha256": "ca", "spki_sha256": "cb", "names": [], "subject": "CN=CA"}
+    tls = {
+        "handshake": "done", "reason": None, "version": "TLSv1.3", "versions": {"TLSv1.3": {"verdict": "accepted"}}, "suites": {},
+        "trust": {"verdict": "pass" if trusted else "fail", "reason": "so it is"},
+    }
+    return {
+        "target": {"host": "mx.example.org", "protocol": "smtp", "port": 25}, "reachable": True, "error": None,
+        "smtp": {"starttls": starttls, "starttls_reply": "220 go" if starttls else None, "mail_before_tls": None, "keywords": ["STARTTLS"] * starttls,
+                 "ehlo": [], "ehlo_reply": "250"},
+        "tls": tls if starttls else None, "certificates": [leaf, issuer] if starttls else [],
+    }
+
+
+FITS = Record(3, 1, 1, "ab")
+OTHER = Record(3, 1, 1, "ff")
+
+
+@pytest.mark.parametrize("level, tlsa, seen, told", [
+    ("dane", Tlsa(), facts(), (True, "Trusted")),
+    ("dane", Tlsa(True), facts(), (True, "Trusted")),
+    ("dane", Tlsa(True), facts(trusted=False), (True, "Untrusted")),
+    ("dane", Tlsa(True), facts(starttls=False), (True, "clear")),
+    ("dane", Tlsa(problem="DNS does not answer"), facts(), (False, "")),
+    ("dane", Tlsa(True, (FITS,)), facts(trusted=False), (True, "Verified")),
+    ("dane", Tlsa(True, (OTHER, FITS)), facts(), (True, "Verified")),
+    ("dane", Tlsa(True, (OTHER,)), facts(), (False, "Untrusted")),
+    ("dane", Tlsa(True, (Record(3, 0, 1, "aa"),)), facts(), (True, "Verified")),
+    ("dane", Tlsa(True, (Record(3, 0, 1, "ab"),)), facts(), (False, "Untrusted")),
+    ("dane", Tlsa(True, (Record(2, 1, 1, "cb"),)), facts(), (True, "Verified")),
+    ("dane", Tlsa(True, (Record(2, 0, 1, "ca"),)), facts(), (True, "Verified")),
+    ("dane", Tlsa(True, (Record(2, 1, 1, "ab"),)), facts(), (False, "Untrusted")),
+    ("dane", Tlsa(True, (Record(1, 1, 1, "ab"),)), facts(), (True, "Trusted")),
+    ("dane", Tlsa(True, (FITS,)), facts(starttls=False), (False, "")),
+    ("dane", Tlsa(True, (Record(3, 1, 2, "ab"),)), facts(), None),
+    ("dane-only", Tlsa(), facts(), (False, "")),
+    ("dane-only", Tlsa(True), facts(), (False, "")),
+    ("dane-only", Tlsa(True, (Record(1, 1, 1, "ab"),)), facts(), (False, "")),
+    ("dane-only", Tlsa(True, (FITS,)), facts(), (True, "Verified")),
+])
+def test_what_records_decide(level: str, tlsa: Tlsa, seen: dict, told: tuple | None) -> None:
+    found = decided(Demand(level, nexthop="example.org"), seen, tlsa)
+    assert (found and found[:2]) == told
+    assert found is None or found.delivered or found.reason
+
+
+def test_an_issuer_s_record_counts_only_for_the_names_it_certified() -> None:
+    seen = facts()
+    seen["target"]["host"] = "mx.elsewhere.example"
+    assert decided(Demand("dane", nexthop="elsewhere.example"), seen, Tlsa(True, (Record(2, 1, 1, "cb"),))).delivered is False
+    assert decided(Demand("dane", nexthop="elsewhere.example"), seen, Tlsa(True, (FITS,))).delivered is True
