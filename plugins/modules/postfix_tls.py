@@ -250,7 +250,8 @@ options:
             elements: str
           tafile:
             description:
-              - The CAs, or public keys, that alone are trusted for this destination (V(verify), V(secure)), in PEM, or an absolute path of a file of such on this host.
+              - The CAs, or public keys, that alone are trusted for this destination (V(verify), V(secure)), in PEM, or an absolute path of a
+                file of such on this host.
               - It is copied to C(tls_trust) within O(config_directory), and to the same place in the chroot of SMTP clients that have one.
             type: str
           servername:

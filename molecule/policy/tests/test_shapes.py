@@ -63,9 +63,10 @@ def test_a_trust_anchor_is_found_in_the_chroot(shaped: Host) -> None:
 
 
 def test_a_name_in_other_letters_is_held_to_its_policy_however_it_is_written(shaped: Host) -> None:
-    recipients = ["admin@b\u00fccher.good.test", "admin@xn--bcher-kva.good.test", "admin@sub.b\u00fccher.good.test", "admin@sub.xn--bcher-kva.good.test"]
+    names = ["b\u00fccher.good.test", "xn--bcher-kva.good.test", "sub.b\u00fccher.good.test", "sub.xn--bcher-kva.good.test"]
+    recipients = ["admin@" + name for name in names]
     seen = sent(shaped, *recipients)
-    assert {name: attempt.word for name, attempt in seen.items()} == {recipient.partition("@")[2]: "deferred" for recipient in recipients}
+    assert {name: attempt.word for name, attempt in seen.items()} == dict.fromkeys(names, "deferred")
     told = ask("s-sender", "mailsec.postfix_tls.tls_policy_info", "--become", recipients=recipients)["s-sender"]["results"]
     assert [result["next_hops"][0]["key"] for result in told] == ["b\u00fccher.good.test", "xn--bcher-kva.good.test", ".b\u00fccher.good.test", ".xn--bcher-kva.good.test"]
 

@@ -18,12 +18,15 @@ from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.maste
 #: What a level means for a message. {versions}, {match} and {tls} are of the policy.
 _MEANING = {
     "none": "TLS is not used: every message goes in the clear.",
-    "may": "A message is encrypted ({versions}) where the server offers it and the handshake succeeds, and goes in the clear where not. No certificate is asked for.",
+    "may": "A message is encrypted ({versions}) where the server offers it and the handshake succeeds, and goes in the clear where not. Whose"
+           " certificate that is does not matter.",
     "encrypt": "No message goes in the clear: {tls}, it waits in the queue. Whose certificate that is does not matter.",
     "dane": "Where DNSSEC vouches for TLSA records of the server, no message goes in the clear and the certificate has to match them; where there are none,"
             " it is as with may, and where they are of no use, as with encrypt.",
-    "dane-only": "No message goes in the clear, and only servers whose certificate matches TLSA records that DNSSEC vouches for get any; else it waits in the queue.",
-    "fingerprint": "No message goes in the clear, and only a server whose certificate or key has one of the digests {match} gets any; else it waits in the queue.",
+    "dane-only": "No message goes in the clear, and only a server whose certificate matches TLSA records that DNSSEC vouches for gets any; else it waits"
+                 " in the queue.",
+    "fingerprint": "No message goes in the clear, and only a server whose certificate or key has one of the digests {match} gets any; else it waits in"
+                   " the queue.",
     "verify": "No message goes in the clear, and the server needs a certificate that a trusted CA issued for {match}; else it waits in the queue."
               " Which host that is, unsigned DNS says: whoever forges it chooses the name.",
     "secure": "No message goes in the clear, and the server needs a certificate that a trusted CA issued for {match}; else it waits in the queue.",

@@ -13,7 +13,8 @@ MASTER = "smtp unix - - y - - smtp\nrelay unix - - y - - smtp\nlocal unix - n n 
 
 def warned(lines: dict, others: tuple = (), tables: dict | None = None, **values: str) -> list:
     """values: of a Postfix that sends straight to each domain, unless they say otherwise."""
-    host = instance(master=MASTER, tables=tables, **dict({"default_transport": "smtp", "relay_transport": "relay", "local_transport": "local:mx", "smtp_tls_security_level": "may"}, **values))
+    straight = {"default_transport": "smtp", "relay_transport": "relay", "local_transport": "local:mx", "smtp_tls_security_level": "may"}
+    host = instance(master=MASTER, tables=tables, **dict(straight, **values))
     told = Policies(lines, list(others), host, Lookup(host.run, host.directory))
     return [tuple(warning) for rule in RULES for warning in rule(told)]
 
