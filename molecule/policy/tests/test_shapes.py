@@ -63,7 +63,7 @@ def test_a_trust_anchor_is_found_in_the_chroot(shaped: Host) -> None:
 
 
 def test_a_name_in_other_letters_is_held_to_its_policy_however_it_is_written(shaped: Host) -> None:
-    names = ["b\u00fccher.good.test", "xn--bcher-kva.good.test", "sub.b\u00fccher.good.test", "sub.xn--bcher-kva.good.test"]
+    names = [dot + name for dot in ("", "sub.") for name in ("b\u00fccher.good.test", "xn--bcher-kva.good.test")]
     recipients = ["admin@" + name for name in names]
     seen = sent(shaped, *recipients)
     assert {name: attempt.word for name, attempt in seen.items()} == dict.fromkeys(names, "deferred")
