@@ -37,72 +37,56 @@ PARTNERS = {
     "exim": "s-exim",
     "opensmtpd": "s-opensmtpd",
 }
-LEVELS = ("none", "may", "encrypt", "fingerprint", "verify", "secure", "dane", "dane-only")
+
+#: What waits, and words of the reason that the sender's log gives for it.
+DEFERRED = {
+    "not-offered": "TLS is required, but was not offered by host",
+    "454": "refused to start TLS: 454 4.7.0 TLS not available due to local problem",
+    "no-handshake": "Cannot start TLS: handshake failure",
+    "self-signed": "Server certificate not verified: self-signed certificate",
+    "wrong-name": "Server certificate not verified: num=62:hostname mismatch",
+    "unknown-ca": "Server certificate not verified: untrusted issuer",
+    "expired": "Server certificate not verified: certificate has expired",
+    "other-key": "Server certificate not verified: num=65:no matching DANE TLSA records",  # Postfix's words for digests of level fingerprint too
+    "no-tlsa": "no TLSA records found",
+    "not-signed": "non DNSSEC destination",
+    "refused": "smtp_tls_wrappermode requires \"smtp_tls_security_level = encrypt\" (or stronger)",
+}
+
+#: A row a partner, a column a level. clear: delivered so that everybody can read it; what fails in the handshake, on the second try alone. Else the
+#: word the log has for the connection that the message was delivered over (Untrusted: encrypted all the same; Trusted: by a CA we know; Verified:
+#: and it is who it should be), or one of DEFERRED. Anonymous is not among them: the profile leaves no suite without a certificate.
+TABLE = """
+             none         may          encrypt      fingerprint  verify       secure       dane         dane-only
+good         clear        Trusted      Trusted      Verified     Verified     Verified     Verified     Verified
+selfsigned   clear        Untrusted    Untrusted    Verified     self-signed  self-signed  Verified     Verified
+wrongname    clear        Trusted      Trusted      Verified     wrong-name   wrong-name   Trusted      no-tlsa
+unknownca    clear        Untrusted    Untrusted    Verified     unknown-ca   unknown-ca   Untrusted    no-tlsa
+expired      clear        Untrusted    Untrusted    Verified     expired      expired      Verified     Verified
+rekeyed      clear        Trusted      Trusted      other-key    Verified     Verified     other-key    other-key
+hosted       clear        Trusted      Trusted      Verified     Verified     wrong-name   Trusted      no-tlsa
+unsigned     clear        Untrusted    Untrusted    Verified     self-signed  self-signed  Untrusted    not-signed
+plain        clear        clear        not-offered  not-offered  not-offered  not-offered  clear        no-tlsa
+tls10        clear        clear        no-handshake no-handshake no-handshake no-handshake clear        no-tlsa
+broken       clear        clear        454          454          454          454          454          454
+stripped     clear        clear        not-offered  not-offered  not-offered  not-offered  not-offered  not-offered
+wrapped      refused      refused      Trusted      Verified     Verified     Verified     Verified     Verified
+exim         clear        Trusted      Trusted      Verified     Verified     Verified     Verified     Verified
+opensmtpd    clear        Trusted      Trusted      Verified     Verified     Verified     Trusted      no-tlsa
+"""
+
+LEVELS, *_ROWS = (line.split() for line in TABLE.strip().splitlines())
+#: {level: {partner: the word, or ("deferred", words of the reason)}}
+EXPECTED = {
+    level: {partner: ("deferred", DEFERRED[words[column]]) if words[column] in DEFERRED else words[column] for partner, *words in _ROWS}
+    for column, level in enumerate(LEVELS)
+}
 CELLS = [(level, partner) for level in LEVELS for partner in PARTNERS]
 
 #: {partner that has TLSA records: the host whose key they name}. The others have none.
 TLSA = {
     "good": "s-good", "selfsigned": "s-selfsigned", "expired": "s-expired", "rekeyed": "s-wrongname", "unsigned": "s-selfsigned", "broken": "s-broken",
     "stripped": "s-good", "wrapped": "s-wrapped", "exim": "s-exim",
-}
-
-_NOT_OFFERED = ("deferred", "TLS is required, but was not offered by host")
-_ANSWERED_454 = ("deferred", "refused to start TLS: 454 4.7.0 TLS not available due to local problem")
-_NO_HANDSHAKE = ("deferred", "Cannot start TLS: handshake failure")
-_SELF_SIGNED = ("deferred", "Server certificate not verified: self-signed certificate")
-_WRONG_NAME = ("deferred", "Server certificate not verified: num=62:hostname mismatch")
-_UNKNOWN_CA = ("deferred", "Server certificate not verified: untrusted issuer")
-_EXPIRED = ("deferred", "Server certificate not verified: certificate has expired")
-_OTHER_KEY = ("deferred", "Server certificate not verified: num=65:no matching DANE TLSA records")
-_NO_TLSA = ("deferred", "no TLSA records found")
-_NOT_SIGNED = ("deferred", "non DNSSEC destination")
-_WRAPPED = ("deferred", "smtp_tls_wrappermode requires \"smtp_tls_security_level = encrypt\" (or stronger)")
-
-#: {level: {partner: what becomes of the message}}: "clear", or the word the log has for the connection it went over; or ("deferred", words of the
-#: reason). Trusted: by a CA we know; Verified: and it is who it should be; Untrusted: encrypted all the same.
-EXPECTED = {
-    "none": {**dict.fromkeys(PARTNERS, "clear"), "wrapped": _WRAPPED},
-    "may": {
-        "good": "Trusted", "selfsigned": "Untrusted", "wrongname": "Trusted", "unknownca": "Untrusted", "expired": "Untrusted", "rekeyed": "Trusted",
-        "hosted": "Trusted", "unsigned": "Untrusted",
-        "plain": "clear", "tls10": "clear", "broken": "clear", "stripped": "clear", "wrapped": _WRAPPED, "exim": "Trusted", "opensmtpd": "Trusted",
-    },
-    "encrypt": {
-        "good": "Trusted", "selfsigned": "Untrusted", "wrongname": "Trusted", "unknownca": "Untrusted", "expired": "Untrusted", "rekeyed": "Trusted",
-        "hosted": "Trusted", "unsigned": "Untrusted",
-        "plain": _NOT_OFFERED, "tls10": _NO_HANDSHAKE, "broken": _ANSWERED_454, "stripped": _NOT_OFFERED,
-        "wrapped": "Trusted", "exim": "Trusted", "opensmtpd": "Trusted",
-    },
-    "fingerprint": {
-        "good": "Verified", "selfsigned": "Verified", "wrongname": "Verified", "unknownca": "Verified", "expired": "Verified", "rekeyed": _OTHER_KEY,
-        "hosted": "Verified", "unsigned": "Verified",
-        "plain": _NOT_OFFERED, "tls10": _NO_HANDSHAKE, "broken": _ANSWERED_454, "stripped": _NOT_OFFERED,
-        "wrapped": "Verified", "exim": "Verified", "opensmtpd": "Verified",
-    },
-    "verify": {
-        "good": "Verified", "selfsigned": _SELF_SIGNED, "wrongname": _WRONG_NAME, "unknownca": _UNKNOWN_CA, "expired": _EXPIRED, "rekeyed": "Verified",
-        "hosted": "Verified", "unsigned": _SELF_SIGNED,
-        "plain": _NOT_OFFERED, "tls10": _NO_HANDSHAKE, "broken": _ANSWERED_454, "stripped": _NOT_OFFERED,
-        "wrapped": "Verified", "exim": "Verified", "opensmtpd": "Verified",
-    },
-    "secure": {
-        "good": "Verified", "selfsigned": _SELF_SIGNED, "wrongname": _WRONG_NAME, "unknownca": _UNKNOWN_CA, "expired": _EXPIRED, "rekeyed": "Verified",
-        "hosted": _WRONG_NAME, "unsigned": _SELF_SIGNED,
-        "plain": _NOT_OFFERED, "tls10": _NO_HANDSHAKE, "broken": _ANSWERED_454, "stripped": _NOT_OFFERED,
-        "wrapped": "Verified", "exim": "Verified", "opensmtpd": "Verified",
-    },
-    "dane": {
-        "good": "Verified", "selfsigned": "Verified", "wrongname": "Trusted", "unknownca": "Untrusted", "expired": "Verified", "rekeyed": _OTHER_KEY,
-        "hosted": "Trusted", "unsigned": "Untrusted",
-        "plain": "clear", "tls10": "clear", "broken": _ANSWERED_454, "stripped": _NOT_OFFERED,
-        "wrapped": "Verified", "exim": "Verified", "opensmtpd": "Trusted",
-    },
-    "dane-only": {
-        "good": "Verified", "selfsigned": "Verified", "wrongname": _NO_TLSA, "unknownca": _NO_TLSA, "expired": "Verified", "rekeyed": _OTHER_KEY,
-        "hosted": _NO_TLSA, "unsigned": _NOT_SIGNED,
-        "plain": _NO_TLSA, "tls10": _NO_TLSA, "broken": _ANSWERED_454, "stripped": _NOT_OFFERED,
-        "wrapped": "Verified", "exim": "Verified", "opensmtpd": _NO_TLSA,
-    },
 }
 
 #: The option that holds the digests at level fingerprint.
