@@ -36,6 +36,7 @@ GROUPS = {
     "interrupted": {"i-trixie": "trixie", "i-forky": "forky"},
     "acme": {"a-trixie": "trixie", "a-bookworm": "bookworm", "a-pebble": "trixie"},
     "certificates": {"c-bullseye": "bullseye", "c-bookworm": "bookworm", "c-trixie": "trixie", "c-forky": "forky"},
+    "audit": {"log-bullseye": "bullseye", "log-bookworm": "bookworm", "log-trixie": "trixie", "log-forky": "forky"},
 }
 RELEASE_OF = {name: release for members in GROUPS.values() for name, release in members.items()}
 
