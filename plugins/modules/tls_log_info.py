@@ -310,6 +310,15 @@ notes:
   type: list
   elements: str
   sample: []
+summary:
+  description: All of this in lines to be read, with at most 20 of each list.
+  returned: success
+  type: list
+  elements: str
+  sample:
+    - "48210 lines of /var/log/mail.log.1, /var/log/mail.log: 2026-11-17T22:28:11Z to 2026-11-24T22:28:11Z"
+    - "sent: 12 messages, 3 in the clear, 9 encrypted, 0 unknown"
+    - "  3 of 12 in the clear to example.org by way of mx1.example.org, mx2.example.org"
 since:
   description:
     - When what was read begins, in UTC, with the first line of Postfix's in the last O(days). V(null) where there was none.

@@ -15,6 +15,7 @@ from ansible_collections.mailsec.postfix_tls.plugins.module_utils._audit.receive
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._audit.sent import Sent
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._audit.settings import Settings
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._audit.stamps import Clock
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._audit.summary import summary
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._audit.tally import ENCRYPTED, Silence, Table
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._error import PostfixTlsError
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.instance import Instance, Run
@@ -49,7 +50,8 @@ def audit(run: Run, config_directory: str, days: float, files: list | None, min_
     for source in found:
         audited.read(source)
         errors += [source.error] if source.error else []
-    return dict({"files": [source.name for source in found], "errors": errors}, **audited.result(min_messages))
+    told = dict({"files": [source.name for source in found], "errors": errors}, **audited.result(min_messages))
+    return dict(told, summary=summary(told))
 
 
 class Audit:
