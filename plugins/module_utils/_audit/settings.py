@@ -14,12 +14,12 @@ _OFF = ("smtp_tls_policy_maps", "smtp_tls_per_site")
 class Settings:
     """since: when it was changed last, in seconds since 1970; earlier lines may have been written with another one.
 
-    By file status, not by modification time, which copying and touching bring back. relayhost, transport_maps: as in main.cf.
+    relayhost, transport_maps: as in main.cf.
     """
 
     def __init__(self, host: Instance) -> None:
         self._host = host
-        self.since = max(os.stat(os.path.join(host.directory, name)).st_ctime for name in ("main.cf", "master.cf"))
+        self.since = max(_changed(os.path.join(host.directory, name)) for name in ("main.cf", "master.cf"))
         self.relayhost = host.effective("relayhost")
         self.transport_maps = host.effective("transport_maps")
         telling: dict[bytes, set] = {}
@@ -47,6 +47,11 @@ class Settings:
         for name in ("${service_name}", "$(service_name)", "$service_name"):
             own = own.replace(name, service.name)
         return effective_values(self._host.run, self._host.directory, {"syslog_name": own}, "syslog_name").get("syslog_name", "")
+
+
+def _changed(path: str) -> float:
+    """By the file's status, not by its modification time, which copying and touching bring back."""
+    return os.stat(path).st_ctime
 
 
 def _off(values: dict) -> bool:
