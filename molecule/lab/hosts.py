@@ -41,6 +41,7 @@ GROUPS = {
         "s-plain": "trixie", "s-tls10": "bullseye", "s-broken": "trixie", "s-stripped": "trixie", "s-wrapped": "trixie", "s-exim": "trixie",
         "s-opensmtpd": "trixie",
     },
+    "audit": {"log-bullseye": "bullseye", "log-bookworm": "bookworm", "log-trixie": "trixie", "log-forky": "forky"},
 }
 RELEASE_OF = {name: release for members in GROUPS.values() for name, release in members.items()}
 

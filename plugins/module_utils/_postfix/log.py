@@ -20,7 +20,8 @@ MOST_BEFORE = 256 << 10
 #: Characters, more than Postfix writes (msg_vstring.c, vbuf of 2000); what is longer is cut, for it is none of its lines.
 LONGEST = 2500
 _FILES = ("/var/log/mail.log", "/var/log/maillog")
-_SYSTEMD = "/run/systemd/system"
+#: Where it is, there is a journal.
+SYSTEMD = "/run/systemd/system"
 
 _WARNS = re.compile(r"postfix.*(?:warning|error|fatal|panic):")
 _PREFIX = re.compile(r"^.*?\[\d+\]: ")
@@ -42,7 +43,7 @@ class MailLog:
         """From here on, C(after) tells what was logged."""
         self._since = time.time()
         self._marks = {}
-        for path in self._files():
+        for path in files(self._directory):
             try:
                 state = os.stat(path)
             except OSError:
@@ -74,14 +75,6 @@ class MailLog:
         told = {_PREFIX.sub("", line): line.strip() for line in self.after() if _WARNS.search(line)}
         return list(told.values())[-most:]
 
-    def _files(self) -> list:
-        try:
-            with open(os.path.join(self._directory, "main.cf"), encoding="utf-8", errors="replace") as file:
-                named = MainCf(file.read()).raw("maillog_file")
-        except OSError:
-            named = None
-        return list(dict.fromkeys([*([named] if named and "$" not in named else []), *_FILES]))
-
     def _after_in_files(self) -> list:
         lines: list[str] = []
         for path, (inode, size) in self._marks.items():
@@ -93,13 +86,23 @@ class MailLog:
         return lines
 
     def _journal(self, *which: str) -> list:
-        if not os.path.isdir(_SYSTEMD):
+        if not os.path.isdir(SYSTEMD):
             return []
         try:
             _status, out, _err = self._run(["journalctl", "--quiet", "--no-pager", "--output=short", "SYSLOG_FACILITY=2", *which])
         except OSError:
             return []
         return [line[:LONGEST] for line in out.split("\n") if line]
+
+
+def files(directory: str) -> list:
+    """The files that Postfix may log to, most likely first: C(maillog_file) of this directory's main.cf, and what syslog writes. Not all are there."""
+    try:
+        with open(os.path.join(directory, "main.cf"), encoding="utf-8", errors="replace") as file:
+            named = MainCf(file.read()).raw("maillog_file")
+    except OSError:
+        named = None
+    return list(dict.fromkeys([*([named] if named and "$" not in named else []), *_FILES]))
 
 
 def _read(path: str, start: int, most: int, right=lambda state: True) -> list:

@@ -134,7 +134,7 @@ def test_garbage_is_nobodys_line_and_control_characters_are_not_handed_on() -> N
 @pytest.fixture
 def file(tmp_path: Path, monkeypatch) -> Path:
     monkeypatch.setattr(log, "_FILES", (str(tmp_path / "mail.log"), str(tmp_path / "maillog")))
-    monkeypatch.setattr(log, "_SYSTEMD", str(tmp_path / "no-systemd"))
+    monkeypatch.setattr(log, "SYSTEMD", str(tmp_path / "no-systemd"))
     return tmp_path / "mail.log"
 
 
@@ -202,7 +202,7 @@ def test_a_log_that_was_rotated_meanwhile_is_read_from_its_start(file: Path, tmp
 
 
 def test_without_a_file_that_speaks_the_journal_is_asked_for_both_sides_of_the_mark(file: Path, tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr(log, "_SYSTEMD", str(tmp_path))
+    monkeypatch.setattr(log, "SYSTEMD", str(tmp_path))
     append(file, said(7, "warning: from when there was a syslog"))
 
     def journal(argv: list) -> tuple:
@@ -213,7 +213,7 @@ def test_without_a_file_that_speaks_the_journal_is_asked_for_both_sides_of_the_m
 
 
 def test_a_log_that_can_not_be_read_says_nothing(file: Path, tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr(log, "_SYSTEMD", str(tmp_path))
+    monkeypatch.setattr(log, "SYSTEMD", str(tmp_path))
 
     def no_journal(_argv: list) -> tuple:
         raise FileNotFoundError("journalctl")
