@@ -37,23 +37,20 @@ class Proof:
     detailed: bool = False
 
     def of_files(self) -> None:
-        """What was written, in Postfix's own eyes: C(postconf) for parameters, C(postmap -q) for the policy table."""
+        """What was written, in Postfix's own eyes: C(postconf) for parameters, C(postmap -q) for tables of ours."""
         host = self.read()
         for name, value in self.proposal.expected.items():
             seen = host.effective(name)
             if "$" not in value and not values.same(name, seen, value):
                 raise PostfixTlsError(name, value, "Postfix reads %r instead" % seen, "Look for a second definition of it.")
         self._overrides(host)
-        if self.proposal.table:
-            status, out, err = self.run(
-                ["postmap", "-c", host.directory, "-q", "-", self.proposal.table], stdin="\n".join(self.proposal.answers) + "\n",
-            )
-            seen_answers = dict(line.split("\t", 1) for line in out.splitlines() if "\t" in line)
-            for destination, policy in self.proposal.answers.items():
-                if seen_answers.get(destination) != policy:
+        for table, answers in self.proposal.tables.items():
+            status, out, err = self.run(["postmap", "-c", host.directory, "-q", "-", table], stdin="\n".join(answers) + "\n")
+            seen_answers = dict(line.split("\t", 1) for line in out.split("\n") if "\t" in line)
+            for key, answer in answers.items():
+                if seen_answers.get(key) != answer:
                     raise PostfixTlsError(
-                        "policy for %s" % destination, policy,
-                        "postmap -q answers %r (status %d) %s" % (seen_answers.get(destination), status, err.strip()),
+                        "%s in %s" % (key, table), answer, "postmap -q answers %r (status %d) %s" % (seen_answers.get(key), status, err.strip()),
                         "Report this, with the entry.",
                     )
 

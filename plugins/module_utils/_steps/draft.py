@@ -55,8 +55,8 @@ class Named(NamedTuple):
 
 @dataclass
 class Proposal:
-    """plan: what to do. expected: {parameter: text} that Postfix has to read back, overrides: the same by service's key. answers:
-    {destination: policy} that C(postmap -q) has to give for table. trusted: paths of chains that peers trust under names. sni: [Named].
+    """plan: what to do. expected: {parameter: text} that Postfix has to read back, overrides: the same by service's key. tables:
+    {table as main.cf names it: {key: answer that C(postmap -q) has to give}}. trusted: paths of chains that peers trust under names. sni: [Named].
     profile: the one that the receiving side has whole, "" where it has none or something in it was asked for otherwise; decides: the
     parameters it is made of. restart: names of changed parameters that a reload would not make effective. renewal: whether its program
     and what starts it are to be there, or to go.
@@ -65,8 +65,7 @@ class Proposal:
     plan: Plan
     expected: dict = field(default_factory=dict)
     overrides: dict = field(default_factory=dict)
-    table: str | None = None
-    answers: dict = field(default_factory=dict)
+    tables: dict = field(default_factory=dict)
     trusted: frozenset = frozenset()
     names: list = field(default_factory=list)
     sni: list = field(default_factory=list)

@@ -22,4 +22,4 @@ def write(draft: Draft) -> None:
         own_table.take_away(draft, _NAME, path)
         return
     text = table(draft.intent.destinations, draft.host.after(draft.written))
-    draft.proposal.table, draft.proposal.answers = own_table.put(draft, _NAME, path, text, _REMEDY), answers(text)
+    draft.proposal.tables[own_table.put(draft, _NAME, path, text, _REMEDY)] = answers(text)

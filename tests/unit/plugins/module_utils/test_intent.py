@@ -264,7 +264,7 @@ def test_a_policy_stands_in_front_of_what_is_there(etc: Path) -> None:
     carry_out(proposal)
     mine = "texthash:%s" % (etc / "tls_policy")
     assert MainCf(main_cf(etc)).raw("smtp_tls_policy_maps") == "%s, inline:{a.example=none, b.example=may}, hash:/x" % mine
-    assert (proposal.table, proposal.answers) == (mine, {"partner.example": "encrypt"})
+    assert proposal.tables == {mine: {"partner.example": "encrypt"}}
     assert ask(etc, destinations=partner).plan.changes == []
     assert ask(etc, destinations=None).plan.changes == []
     leaving = ask(etc, destinations=[])
@@ -305,7 +305,8 @@ def test_a_ca_for_the_policy_may_come_in_the_same_run(etc: Path) -> None:
     bare = instance(str(etc))
     with pytest.raises(PostfixTlsError, match="this host's smtp client trusts no CA"):
         propose(bare, Intent(destinations=secure))
-    assert propose(bare, Intent(destinations=secure, parameters={"smtp_tls_CApath": "/etc/ssl/certs"})).answers == {"partner.example": "secure"}
+    proposal = propose(bare, Intent(destinations=secure, parameters={"smtp_tls_CApath": "/etc/ssl/certs"}))
+    assert proposal.tables == {"texthash:%s" % (etc / "tls_policy"): {"partner.example": "secure"}}
 
 
 def test_null_removes_a_parameter_and_only_that(etc: Path) -> None:

@@ -38,8 +38,21 @@ def test_a_policy_that_postmap_answers_otherwise_is_told() -> None:
         return 0, "a.example\tencrypt\n", ""
 
     answers = {"a.example": "encrypt", "b.example": "encrypt"}
-    with pytest.raises(PostfixTlsError, match="policy for b.example = encrypt: postmap -q answers None"):
-        proof(instance(), run, table="texthash:/t", answers=answers).of_files()
+    with pytest.raises(PostfixTlsError, match="b.example in texthash:/t = encrypt: postmap -q answers None"):
+        proof(instance(), run, tables={"texthash:/t": answers}).of_files()
+
+
+def test_each_table_is_asked_for_its_own_keys_of_whatever_type_it_is() -> None:
+    asked = []
+
+    def run(argv: list, stdin: str) -> tuple:
+        asked.append((argv[-1], stdin))
+        return 0, "192.0.2.0\treject\n" if argv[-1] == "cidr:/c" else "", ""
+
+    tables = {"cidr:/c": {"192.0.2.0": "reject"}, "regexp:/r": {"a@example.org": "reject"}}
+    with pytest.raises(PostfixTlsError, match="a@example.org in regexp:/r = reject: postmap -q answers None"):
+        proof(instance(), run, tables=tables).of_files()
+    assert asked == [("cidr:/c", "192.0.2.0\n"), ("regexp:/r", "a@example.org\n")]
 
 
 def test_a_value_that_refers_to_another_is_not_compared_and_another_spelling_is_the_same() -> None:
@@ -49,9 +62,9 @@ def test_a_value_that_refers_to_another_is_not_compared_and_another_spelling_is_
 
 def test_a_policy_that_postmap_answers_as_written_passes_and_its_own_words_are_told_where_it_fails() -> None:
     answers = {"a.example": "secure match=b\tc"}
-    proof(instance(), lambda argv, stdin: (0, "a.example\tsecure match=b\tc\n", ""), table="texthash:/t", answers=answers).of_files()
+    proof(instance(), lambda argv, stdin: (0, "a.example\tsecure match=b\tc\n", ""), tables={"texthash:/t": answers}).of_files()
     with pytest.raises(PostfixTlsError, match=r"answers None \(status 1\) postmap: fatal: open /t"):
-        proof(instance(), lambda argv, stdin: (1, "", "postmap: fatal: open /t\n"), table="texthash:/t", answers=answers).of_files()
+        proof(instance(), lambda argv, stdin: (1, "", "postmap: fatal: open /t\n"), tables={"texthash:/t": answers}).of_files()
 
 
 @pytest.fixture
