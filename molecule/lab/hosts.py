@@ -36,6 +36,7 @@ GROUPS = {
     "interrupted": {"i-trixie": "trixie", "i-forky": "forky"},
     "acme": {"a-trixie": "trixie", "a-bookworm": "bookworm", "a-pebble": "trixie"},
     "certificates": {"c-bullseye": "bullseye", "c-bookworm": "bookworm", "c-trixie": "trixie", "c-forky": "forky"},
+    "required": {"q-bullseye": "bullseye", "q-forky": "forky", "q-sender": "trixie"},
 }
 RELEASE_OF = {name: release for members in GROUPS.values() for name, release in members.items()}
 

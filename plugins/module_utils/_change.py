@@ -112,7 +112,7 @@ class Change:
     def _propose(self, host: Instance) -> Proposal:
         if self.params["state"] == "restored":
             return self._restoration(host)
-        policy = self.params["policy"]
+        policy, required = self.params["policy"], self.params["required"] or {}
         proposal = propose(host, Intent(
             chains=self.params["chains"],
             sni=self.params["sni"],
@@ -121,6 +121,8 @@ class Change:
             profiles={side: name for side, name in (self.params["profiles"] or {}).items() if name},
             destinations=policy["destinations"] if policy else None,
             policy_file=policy["path"] if policy else None,
+            required_clients=required.get("clients"),
+            required_senders=required.get("senders"),
             names=self.verify["names"],
             ca_file=self.verify["ca_file"],
             min_days_left=self.verify["min_days_left"],

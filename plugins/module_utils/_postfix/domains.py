@@ -44,3 +44,16 @@ def _in_other_letters(text: str) -> str:
         return "%s, %s" % (reason, domain(text.encode("idna").decode("ascii")))
     except ValueError:  # of domain, or as UnicodeError of the codec
         return reason
+
+
+def in_letters(name: str) -> str:
+    """A name of domain as a message of RFC 6531 (SMTPUTF8) may spell it: Postfix looks up a name as the client has spelt it. The same where it has no xn--."""
+    return ".".join(map(_label_in_letters, name.split(".")))
+
+
+def _label_in_letters(label: str) -> str:
+    try:
+        meant = label[4:].encode("ascii").decode("punycode").lower() if label.startswith("xn--") else label
+    except UnicodeError:
+        return label
+    return label if meant.isascii() or not meant.isprintable() else meant

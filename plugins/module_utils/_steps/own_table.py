@@ -17,11 +17,8 @@ from ansible_collections.mailsec.postfix_tls.plugins.module_utils._transaction.f
 
 def put(draft: Draft, name: str, path: str, text: str, remedy: str) -> str:
     """The table as main.cf names it. name: of the parameter. Raises PostfixTlsError, with remedy, for a file that was not written here."""
-    before = files.read(path)
-    if before.content is not None and not before.content.startswith(HEADER.encode()):
-        raise PostfixTlsError(path, None, "this file is not one that was written here, and its entries would be lost", remedy)
     mine, listed = _place(draft, name, path)
-    draft.add(path, FileState(text.encode(), 0o644))
+    keep(draft, path, text, remedy)
     parameters.put(draft, name, ", ".join([mine] + [text for text in listed if text != mine]))
     return mine
 
@@ -31,8 +28,26 @@ def take_away(draft: Draft, name: str, path: str) -> None:
     mine, listed = _place(draft, name, path)
     if mine in listed:
         parameters.put(draft, name, ", ".join(text for text in listed if text != mine) or None)
-    if (files.read(path).content or b"").startswith(HEADER.encode()):
+    drop(draft, path)
+
+
+def keep(draft: Draft, path: str, text: str, remedy: str) -> None:
+    """The table's file. Raises as put does."""
+    if is_foreign(path):
+        raise PostfixTlsError(path, None, "this file is not one that was written here, and its entries would be lost", remedy)
+    draft.add(path, FileState(text.encode(), 0o644))
+
+
+def drop(draft: Draft, path: str) -> None:
+    """The table's file goes, where it was written here."""
+    if not is_foreign(path):
         draft.drop(path)
+
+
+def is_foreign(path: str) -> bool:
+    """Whether there is a file that was not written here."""
+    content = files.read(path).content
+    return content is not None and not content.startswith(HEADER.encode())
 
 
 def _place(draft: Draft, name: str, path: str) -> tuple:
