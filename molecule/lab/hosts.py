@@ -42,6 +42,7 @@ GROUPS = {
         "s-opensmtpd": "trixie",
     },
     "audit": {"log-bullseye": "bullseye", "log-bookworm": "bookworm", "log-trixie": "trixie", "log-forky": "forky"},
+    "required": {"q-bullseye": "bullseye", "q-forky": "forky", "q-sender": "trixie"},
 }
 RELEASE_OF = {name: release for members in GROUPS.values() for name, release in members.items()}
 

@@ -112,6 +112,7 @@ class Change:
     def _propose(self, host: Instance) -> Proposal:
         if self.params["state"] == "restored":
             return self._restoration(host)
+        required = self.params["required"] or {}
         proposal = propose(host, Intent(
             chains=self.params["chains"],
             sni=self.params["sni"],
@@ -119,6 +120,8 @@ class Change:
             services=self.params["services"],
             profiles={side: name for side, name in (self.params["profiles"] or {}).items() if name},
             policy=self.params["policy"],
+            required_clients=required.get("clients"),
+            required_senders=required.get("senders"),
             names=self.verify["names"],
             ca_file=self.verify["ca_file"],
             min_days_left=self.verify["min_days_left"],

@@ -9,7 +9,7 @@ from __future__ import annotations
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._error import PostfixTlsError
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.instance import Instance
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._steps import (
-    chains, modernising, overrides, parameters, policy, profiles, renewal, services, sni,
+    chains, modernising, overrides, parameters, policy, profiles, renewal, required, services, sni,
 )
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._steps.draft import Draft, Intent, Proposal
 
@@ -26,10 +26,12 @@ def propose(host: Instance, intent: Intent) -> Proposal:
     parameters.write(draft)
     services.write(draft)
     policy.write(draft)
+    required.write(draft)
     sni.write(draft)
     renewal.write(draft)
     after = host.after(draft.written, draft.master.services)
     _refuse_public_encrypt(draft, after)
+    required.look(draft, after)
     overrides.tell(draft)
     draft.finish()
     draft.proposal.receiving = any(listener.encrypts for listener in after.listeners() if listener.port == 25)

@@ -263,6 +263,34 @@ options:
           enable_rpk:
             description: Whether the server may show a raw public key in place of a certificate. Since Postfix 3.9.
             type: bool
+  required:
+    description:
+      - Who must use TLS to deliver here. Everybody else is asked for nothing more than before.
+      - Each of the tables is asked at the head of C(smtpd_sender_restrictions), with C(reject_plaintext_session), which permits nobody - what stands
+        behind it is asked as ever, and stays byte for byte. That list is asked once it is known whether the session is encrypted, whatever
+        C(smtpd_delay_reject) is.
+      - In the clear they are refused with C(450 4.7.1), which is for a while, so that a fault of TLS, or somebody who strips C(STARTTLS), costs time
+        and no message. The code is C(plaintext_reject_code), for all of this Postfix, and no other is set here; with C(530) in O(parameters) the
+        message is returned to its sender at once.
+      - It is refused where port 25 offers no TLS. A service that has a list of its own by C(-o) and takes mail in the clear is named in RV(findings).
+    type: dict
+    suboptions:
+      clients:
+        description:
+          - Addresses (V(192.0.2.1), V(2001:db8::1)), networks (V(192.0.2.0/24)), hosts (V(mail.example.org)), or with a dot all hosts below a
+            name (V(.example.org)).
+          - A host is known by the name that its address has in DNS and that leads back to the address. Where that look-up fails, the client has no name
+            and may deliver in the clear; addresses and networks are the surer form.
+          - V([]) takes them away; without a value they are left as they are.
+        type: list
+        elements: str
+      senders:
+        description:
+          - Domains of envelope senders (V(example.org)), with a dot all domains below one (V(.example.org)), or single senders (V(user@example.org)),
+            from whatever client. A bounce has no sender, and is not asked.
+          - V([]) takes them away; without a value they are left as they are.
+        type: list
+        elements: str
   self_signed:
     description:
       - What to do with a self-signed certificate, or none. With V(sending_only) the receiving side is switched off, and
@@ -362,6 +390,13 @@ EXAMPLES = r"""
         - destination: partner.example.com
           level: secure
           match: [mx.partner.example.com]
+    action: reload
+
+- name: Take mail of these partners with TLS only
+  mailsec.postfix_tls.postfix_tls:
+    required:
+      clients: [192.0.2.0/24, "2001:db8:25::/64", mail.partner.example.com]
+      senders: [partner.example.com, .partner.example.com]
     action: reload
 
 - name: Return to the state before the last change
@@ -536,6 +571,7 @@ ARGUMENT_SPEC = {
             },
         },
     },
+    "required": {"type": "dict", "options": {who: {"type": "list", "elements": "str"} for who in ("clients", "senders")}},
     "self_signed": {"type": "str", "choices": ["sending_only", "allow"], "default": "sending_only"},
     "public_encrypt": {"type": "str", "choices": ["refuse", "allow"], "default": "refuse"},
     "unsupported": {"type": "str", "choices": ["refuse", "skip"], "default": "refuse"},

@@ -15,7 +15,7 @@ from typing import Callable, NamedTuple
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._chain import pem, source
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._error import PostfixTlsError
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix import protocol_list, values
-from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.domains import ascii_form, domain, native_form
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.domains import ascii_form, domain, in_letters
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.instance import Instance
 
 LEVELS = values.LEVELS["sending-level"]
@@ -95,7 +95,7 @@ def _keys(name: str, both: bool) -> tuple:
         name_in_ascii = domain(_ascii(bare[len(dot):]))
     except ValueError as error:
         raise _no_destination(name, str(error), "Write %s." % bare.rstrip(".") if bare.endswith(".") and bare.strip(".") else _WRITE) from None
-    forms = dict.fromkeys([name_in_ascii, native_form(name_in_ascii) if both else name_in_ascii])
+    forms = dict.fromkeys([name_in_ascii, in_letters(name_in_ascii) if both else name_in_ascii])
     return tuple("%s%s%s" % (dot, "[%s]" % text if host else text, port) for text in forms)
 
 

@@ -44,14 +44,6 @@ def ascii_form(text: str) -> str:
     return text.encode("idna").decode("ascii")
 
 
-def native_form(name: str) -> str:
-    """The name in its own letters, where its IDNA form stands for some."""
-    try:
-        return name.encode("ascii").decode("idna") if "xn--" in name else name
-    except UnicodeError:
-        return name
-
-
 def _in_other_letters(text: str) -> str:
     """With the form to write, where there is one and it can be told."""
     reason = "it has letters that are not ASCII, and Postfix looks up the IDNA form"
@@ -59,3 +51,16 @@ def _in_other_letters(text: str) -> str:
         return "%s, %s" % (reason, domain(ascii_form(text)))
     except ValueError:  # of ours, or as UnicodeError of the codec
         return reason
+
+
+def in_letters(name: str) -> str:
+    """A name of domain as a message of RFC 6531 (SMTPUTF8) may spell it: Postfix looks up a name as the client has spelt it. The same where it has no xn--."""
+    return ".".join(map(_label_in_letters, name.split(".")))
+
+
+def _label_in_letters(label: str) -> str:
+    try:
+        meant = label[4:].encode("ascii").decode("punycode").lower() if label.startswith("xn--") else label
+    except UnicodeError:
+        return label
+    return label if meant.isascii() or not meant.isprintable() else meant

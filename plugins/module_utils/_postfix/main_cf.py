@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.logical_lines import BLANK, asides, logical, physical
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.logical_lines import BLANK, asides, is_aside, logical, physical
 
 _DEFINITION = re.compile(r"^(?P<name>[^\s=#][^\s=]*)\s*=", re.ASCII)  # any name: smtp-slow_destination_rate_delay is one
 
@@ -62,6 +62,42 @@ class MainCf:
         if at and not self._lines[at - 1].text.endswith("\n"):
             self._lines[at - 1].text += "\n"
         self._lines.insert(at, _Line(new, name))
+
+    def put_first(self, name: str, check: str, table: str) -> None:
+        """These words at the head of a list, where what it says already stays byte for byte; a new definition where there is none."""
+        line = self._last(name)
+        if not line:
+            self.set(name, "%s %s" % (check, table))
+            return
+        at = line.text.index("=") + 1
+        for number, part in enumerate(physical(line.text[at:])):
+            blank = len(part) - len(part.lstrip(BLANK + "\n"))
+            if part[blank:] and (number == 0 or not is_aside(part)):
+                behind = ",\n" + part[:blank] if number else ", "
+                line.text = "%s%s %s%s%s" % (line.text[:at + blank], check, table, behind, line.text[at + blank:])
+                return
+            at += len(part)
+        # A definition that says nothing keeps its line, so that it can be told from a new one.
+        line.text = "%s%s    %s %s\n" % (line.text, "" if line.text.endswith("\n") else "\n", check, table)
+
+    def take_out(self, name: str, check: str, table: str) -> None:
+        """Undoes put_first, wherever the words stand now; a definition goes where it was made for them."""
+        line = self._last(name)
+        if not line:
+            return
+        begin, equals, value = line.text.partition("=")
+        item = r"%s[\s,]+%s(?![^\s,])" % (re.escape(check), re.escape(table))
+        value = re.sub(r"\n[%s]+%s[%s,]*(?=\n|$)" % (BLANK, item, BLANK), "", value)  # on a line of its own
+        left = re.sub(
+            r"(\n[%s]*#[^\n]*)|(?<![^\s,])%s[%s]*,?[%s]*" % (BLANK, item, BLANK, BLANK), lambda found: found.group(1) or "", value,
+        )
+        line.text = begin + equals + left
+        if left != value and not self.raw(name):
+            self.remove(name)
+
+    def _last(self, name: str) -> _Line | None:
+        """The definition that counts."""
+        return next((line for line in reversed(self._lines) if line.name == name), None)
 
     def remove(self, name: str) -> None:
         self._lines = [line for line in (_unless(line, name, None) for line in self._lines) if line.text]

@@ -32,15 +32,14 @@ def put(draft: Draft, name: str, path: str, lines: dict, remedy: str, behind: li
     """
     before = files.read(path)
     indexes = [suffix for suffix in _INDEXED.values() if os.path.exists(path + suffix)]
-    if not _ours(before) and (before.content is not None or indexes):
-        raise PostfixTlsError(path, None, "this file is not one that was written here, and its entries would be lost", remedy)
-    after = FileState((HEADER + _text(lines)).encode(), 0o644)
+    if before.content is None and indexes:
+        raise _foreign(path, remedy)
+    keep(draft, path, HEADER + _text(lines), remedy)
     kind = _kind(draft.host, len(lines))
     mine, others = "%s:%s" % (kind, path), _others(draft, name, path, behind)
-    draft.add(path, after)
     if kind in _INDEXED:  # after the text, for Postfix warns of one that is older
         index = files.read(path + _INDEXED[kind])
-        if before != after or not _answers(draft.host, mine, lines):
+        if before.content != (HEADER + _text(lines)).encode() or not _answers(draft.host, mine, lines):
             index = FileState(_index(draft.host, kind, _text(lines)), 0o644)
         draft.add(path + _INDEXED[kind], index, secret=True, describe=_described)
     _drop(draft, path, [suffix for suffix in indexes if suffix != _INDEXED.get(kind)])
@@ -55,6 +54,25 @@ def take_away(draft: Draft, name: str, path: str, behind: list | None = None) ->
         parameters.put(draft, name, ", ".join(others) or None)
     if _ours(files.read(path)):
         _drop(draft, path, ["", *filter(lambda suffix: os.path.exists(path + suffix), _INDEXED.values())])
+
+
+def keep(draft: Draft, path: str, text: str, remedy: str) -> None:
+    """The table's file. Raises as put does."""
+    if is_foreign(path):
+        raise _foreign(path, remedy)
+    draft.add(path, FileState(text.encode(), 0o644))
+
+
+def drop(draft: Draft, path: str) -> None:
+    """The table's file goes, where it was written here."""
+    if not is_foreign(path):
+        draft.drop(path)
+
+
+def is_foreign(path: str) -> bool:
+    """Whether there is a file that was not written here."""
+    state = files.read(path)
+    return state.content is not None and not _ours(state)
 
 
 def listed(directory: str) -> set:
@@ -112,3 +130,7 @@ def _described(state: FileState) -> str:
 def _drop(draft: Draft, path: str, suffixes: list) -> None:
     for suffix in suffixes:
         draft.drop(path + suffix)
+
+
+def _foreign(path: str, remedy: str) -> PostfixTlsError:
+    return PostfixTlsError(path, None, "this file is not one that was written here, and its entries would be lost", remedy)
