@@ -68,7 +68,8 @@ def test_a_name_in_other_letters_is_held_to_its_policy_however_it_is_written(sha
     seen = sent(shaped, *recipients)
     assert {name: attempt.word for name, attempt in seen.items()} == dict.fromkeys(names, "deferred")
     told = ask("s-sender", "mailsec.postfix_tls.tls_policy_info", "--become", recipients=recipients)["s-sender"]["results"]
-    assert [result["next_hops"][0]["key"] for result in told] == ["b\u00fccher.good.test", "xn--bcher-kva.good.test", ".b\u00fccher.good.test", ".xn--bcher-kva.good.test"]
+    keys = [name.replace("sub.", ".") for name in names]
+    assert [result["next_hops"][0]["key"] for result in told] == keys
 
 
 def test_a_long_table_is_indexed_and_answers_as_a_short_one_does(shaped: Host) -> None:
