@@ -16,7 +16,7 @@ _TLS = re.compile(
     rb"(Anonymous|Untrusted|Trusted|Verified) TLS connection (?:established|reused) from \S+(?: to \S+)?: ((?:TLS|SSL)v[0-9.]+) with cipher (\S+)"
 )
 _CLIENT = re.compile(rb"([0-9A-Za-z]+): client=([^\s\[]*)\[([^\]\s]+)\](?::[0-9]+)?(, sasl_)?")
-_PROXIED = re.compile(rb"NOQUEUE: proxy-accept: END-OF-MESSAGE: .*; from=<(.*?)> (?:to=<|proto=)")
+_PROXIED = re.compile(rb"proxy-accept: END-OF-MESSAGE: .*; from=<(.*?)> (?:to=<|proto=)")
 _STARTTLS = re.compile(rb" starttls=([0-9]+)")
 _QUEUED = re.compile(rb"([0-9A-Za-z]+): from=<(.*)>, size=[0-9]+, nrcpt=[0-9]+ \(queue active\)")
 
@@ -85,14 +85,13 @@ class Received:
             match = _TLS.match(text)
             if match:
                 session = self._session(key, who)
-                _settle(session, CLEAR)  # what came before STARTTLS
                 session.tls = Tls(*match.groups())
                 self._silence.spoke(who)
         elif b": client=" in text:
             match = _CLIENT.match(text)
             if match:
                 self._client(self._session(key, who), match)
-        elif b": proxy-accept: END-OF-MESSAGE: " in text:
+        elif text.startswith(b"proxy-accept: END-OF-MESSAGE: "):
             match = _PROXIED.match(text)
             session = self._sessions.get(key)
             if match and session and session.proxied and counted:

@@ -251,11 +251,11 @@ def test_a_service_that_begins_with_tls_needs_no_starttls(read) -> None:
 
 
 def test_a_proxy_before_the_queue_takes_the_message_and_its_own_connection_is_left_out(read) -> None:
-    """smtpd_proxy_filter, as 3.10 logs it."""
+    """smtpd_proxy_filter, as all four releases log it."""
     told = read(
         connected(), offered(), came("NOQUEUE"), line("smtpd", 5, "connect from localhost[127.0.0.1]"),
         came("A1", 5, "localhost[127.0.0.1]", ", orig_client=" + HERE), queued("A1"),
-        line("smtpd", 9, "NOQUEUE: proxy-accept: END-OF-MESSAGE: 250 2.0.0 Ok: queued as A1; from=<s@example.net> to=<a@b.test> proto=ESMTP helo=<h>"), left(9, "1"),
+        line("smtpd", 9, "proxy-accept: END-OF-MESSAGE: 250 2.0.0 Ok: queued as A1; from=<s@example.net> to=<a@b.test> proto=ESMTP helo=<h>"), left(9, "1"),
     )
     assert rows(told["received"]) == {"example.net": (0, 1, 0)} and told["left_out"]["loopback_received"] == 1
 
@@ -307,8 +307,11 @@ def test_most_in_the_clear_comes_first_then_most_unknown(read) -> None:
 
 def test_only_the_days_that_are_asked_for_count_but_a_handshake_just_before_them_does(read) -> None:
     long_ago = delivered("A1", "a@old.test", use="2", ago=3 * 86400)
-    told = read(long_ago, shaken().replace(stamp(), stamp(86430)), delivered("A2", ago=86340), days=1, since=4 * 86400)
+    before = [shaken(8), delivered("A0", "a@before.test", 8), connected(), came("B0"), queued("B0"), left()]
+    before = [text.replace(stamp(), stamp(86440)) for text in before] + [shaken().replace(stamp(), stamp(86430))]
+    told = read(long_ago, *before, delivered("A2", ago=86340), days=1, since=4 * 86400)
     assert rows(told["sent"]) == {"example.org": (0, 1, 0)}
+    assert told["received"] == []
     day_ago = time.time() - 86400
     assert told["since"] in [time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(day_ago - late)) for late in range(20)]
     assert told["until"] > told["since"]
@@ -365,6 +368,9 @@ def test_no_number_of_names_processes_or_messages_fills_the_memory(read, monkeyp
     told = read(*lines, *[queued("C%d" % number, "s@%d.test" % number) for number in range(50)])
     assert len(told["sent"]) == 10 and told["left_out"]["beyond"] == 40
     assert len(told["received"]) == 5 and told["totals"]["sent"]["encrypted"] == 50
+    others = [shaken(number) for number in range(100, 110)]
+    assert rows(read(shaken(), *others[:9], delivered("A"))["sent"]) == {"example.org": (0, 1, 0)}
+    assert rows(read(shaken(), *others, delivered("A"))["sent"]) == {"example.org": (1, 0, 0)}, "the process that spoke first is forgotten"
 
 
 def test_the_relays_of_a_domain_are_named_up_to_a_number(read) -> None:
@@ -375,7 +381,7 @@ def test_the_relays_of_a_domain_are_named_up_to_a_number(read) -> None:
 def test_reading_takes_time_in_proportion(read) -> None:
     """Lines on which a careless pattern would take the square of their length, or more."""
     bad = ["A1: to=<" + '"' * 2400, "A1: to=<" + "\\" * 2400, 'A1: to=<"' + '\\"' * 1200 + ">, relay=", "A" * 2400, "A1: client=" + "a" * 2400 + "[" * 9]
-    bad += ["NOQUEUE: proxy-accept: END-OF-MESSAGE: " + "; from=<> " * 240, "A1: from=<" + ">, size=1, nrcpt=1 (queue active) " * 70]
+    bad += ["proxy-accept: END-OF-MESSAGE: " + "; from=<> " * 240, "A1: from=<" + ">, size=1, nrcpt=1 (queue active) " * 70]
     bad += [("Trusted TLS connection established from " + "a to " * 400), "disconnect from " + " starttls=" * 200]
     lines = [line(program, 7, text) for program in ("smtp", "smtpd", "qmgr", "pickup", "bounce") for text in bad] * 100
     before = time.process_time()
