@@ -22,7 +22,7 @@ _LOCAL_PART = re.compile(r"[a-z0-9!#$%&'*+/=?^_`{|}~-]+(\.[a-z0-9!#$%&'*+/=?^_`{
 
 
 class _Kind(NamedTuple):
-    """exact and below: how the pattern of a name begins, and that of all names below it. sample: what a key has before the name.
+    """exact: how the pattern of a name itself begins. sample: what a key has before the name.
 
     letters: whether a client may spell the name in letters that are not ASCII; DNS does not.
     """
@@ -30,7 +30,6 @@ class _Kind(NamedTuple):
     item: str
     remedy: str
     exact: str
-    below: str
     sample: str
     letters: bool
 
@@ -47,7 +46,7 @@ class _Kind(NamedTuple):
     def patterns(self, entry: str) -> dict:
         """Of example.org, or of .example.org for what is below it. Raises PostfixTlsError."""
         if entry.startswith("."):
-            return self.spelt(self.name(entry, entry[1:]), self.below, self.sample + "any.")
+            return self.spelt(self.name(entry, entry[1:]), r"\.", self.sample + "any.")
         return self.spelt(self.name(entry, entry), self.exact, self.sample)
 
     def spelt(self, name: str, begin: str, sample: str) -> dict:
@@ -63,11 +62,11 @@ class _Kind(NamedTuple):
 _CLIENT = _Kind(
     "required client",
     "Write 192.0.2.1, 192.0.2.0/24, 2001:db8::/32, mail.example.org, or .example.org for all hosts below it; senders have a list of their own.",
-    "^", r"^.+\.", "", letters=False,
+    "^", "", letters=False,
 )
 _SENDER = _Kind(
     "required sender", "Write example.org, .example.org for all domains below it, or user@example.org; hosts and networks belong to the clients.",
-    "@", r"@.+\.", "any@", letters=True,
+    "@", "any@", letters=True,
 )
 
 

@@ -63,4 +63,4 @@ def _label_in_letters(label: str) -> str:
         meant = label[4:].encode("ascii").decode("punycode").lower() if label.startswith("xn--") else label
     except UnicodeError:
         return label
-    return label if meant.isascii() or not meant.isprintable() else meant
+    return meant if meant.isprintable() else label

@@ -167,12 +167,18 @@ def test_a_listener_that_they_could_use_in_the_clear_and_one_that_a_filter_could
     "127.0.0.1:10025 inet n - y - - smtpd\n  -o smtpd_sender_restrictions=\n",
     "2525 inet n - y - - smtpd\n  -o { smtpd_sender_restrictions = check_client_access cidr:{etc}/tls_required_networks,"
     " check_sender_access regexp:{etc}/tls_required_senders, permit }\n",
+    "2525 inet n - y - - smtpd\n  -o smtpd_sender_restrictions=$mine\n",
     "smtp inet n - y - 1 postscreen\nsmtpd pass - - y - - smtpd\n",
     "relay unix - - y - - smtp\n  -o smtpd_sender_restrictions=\n",
 ])
 def test_a_listener_where_nothing_is_lost_is_not(etc: Path, service: str) -> None:
     (etc / "master.cf").write_text(SMTP + service.replace("{etc}", str(etc)), encoding="utf-8")
-    assert ask(etc, ["192.0.2.1"], SENDERS, values={"postscreen_tls_security_level": "may"}).plan.findings == []
+    mine = "check_client_access cidr:{0}/tls_required_networks, check_sender_access regexp:{0}/tls_required_senders".format(etc)
+    assert ask(etc, ["192.0.2.1"], SENDERS, values={"postscreen_tls_security_level": "may", "mine": mine}).plan.findings == []
+
+
+def test_port_25_of_a_host_that_nobody_else_reaches_is_no_filters(etc: Path) -> None:
+    assert ask(etc, [], SENDERS, values={"inet_interfaces": "loopback-only"}).plan.findings == []
 
 
 def test_a_listener_with_a_list_that_is_asked_for_is_its_postmasters(etc: Path) -> None:

@@ -34,7 +34,7 @@ def test_addresses_and_networks_go_to_the_table_of_networks(entry: str, network:
 
 @pytest.mark.parametrize("entry, pattern, is_it, is_not", [
     ("Mail.Example.org", r"/^mail\.example\.org$/", ["mail.example.org", "MAIL.example.ORG"], ["a.mail.example.org", "mailxexample.org", "example.org"]),
-    (".example.org", r"/^.+\.example\.org$/", ["a.example.org", "a.b.example.org"], ["example.org", "anexample.org", "a.example.org.net"]),
+    (".example.org", r"/\.example\.org$/", ["a.example.org", "a.b.example.org"], ["example.org", "anexample.org", "a.example.org.net"]),
     ("xn--bcher-kva.example", r"/^xn--bcher-kva\.example$/", ["xn--bcher-kva.example"], ["bücher.example"]),
 ])
 def test_hosts_go_to_the_table_of_hosts(entry: str, pattern: str, is_it: list, is_not: list) -> None:
@@ -50,14 +50,9 @@ def test_hosts_go_to_the_table_of_hosts(entry: str, pattern: str, is_it: list, i
     ("xn--bcher-kva.example", ["a@xn--bcher-kva.example", "a@bücher.example"], ["a@bucher.example"]),
     ("a@xn--bcher-kva.example", ["a@xn--bcher-kva.example", "a@bücher.example"], ["b@bücher.example"]),
     ("xn--strae-oqa.example", ["a@straße.example"], ["a@strasse.example"]),
-    ("xn--abc-.example", [], ["a@abc.example"]),
 ])
 def test_senders(entry: str, is_it: list, is_not: list) -> None:
-    try:
-        table = access.senders([entry])
-    except PostfixTlsError:
-        assert not is_it
-        return
+    table = access.senders([entry])
     assert all(matched(table, key) for key in [*is_it, *table.values()]) and not any(matched(table, key) for key in is_not)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.domains import domain
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.domains import domain, in_letters
 
 
 @pytest.mark.parametrize("text, folded", [
@@ -52,3 +52,15 @@ def test_what_is_no_name_has_its_reason(text: str, reason: str) -> None:
     with pytest.raises(ValueError) as caught:
         domain(text)
     assert str(caught.value) == reason
+
+
+@pytest.mark.parametrize("name, spelt", [
+    ("example.org", "example.org"),
+    ("xn--bcher-kva.example", "bücher.example"),
+    ("mail.xn--strae-oqa.xn--p1ai", "mail.straße.рф"),
+    ("xn--99999999.example", "xn--99999999.example"),
+    ("xn--fa.example", "xn--fa.example"),  # U+0085, a line end to some
+    ("xn--ib9b.example", "xn--ib9b.example"),  # U+D800, which UTF-8 can't hold
+])
+def test_an_idna_name_is_spelt_in_its_letters_where_it_has_printable_ones(name: str, spelt: str) -> None:
+    assert in_letters(name) == spelt
