@@ -26,7 +26,7 @@ def proxy(host: Host, word: str) -> None:
     )
 
 
-#: {partner: (what mends it, what breaks it again)}
+#: {partner: (what mends it, what makes it again what prepare.yml left)}
 MENDED = {
     "broken": (
         lambda host: key_and_chain(host, "lab_partner_key_file", "lab_partner_chain_file"),
