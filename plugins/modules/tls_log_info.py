@@ -82,9 +82,12 @@ EXAMPLES = r"""
   vars:
     wanted: "[?clear > `0`].{domain: domain, clear: clear, of: messages, relays: relays}"
 
-- name: Show the policy entries for domains that got all of their ten or more messages encrypted
-  ansible.builtin.debug:
-    msg: "{{ {'tls_policy_destinations': mail.candidates} | to_nice_yaml }}"
+- name: Keep the policy entries for domains that got all of their ten or more messages encrypted, to be looked through
+  ansible.builtin.copy:
+    content: "{{ {'tls_policy_destinations': mail.candidates} | to_nice_yaml }}"
+    dest: "{{ playbook_dir }}/candidates-{{ inventory_hostname }}.yml"
+    mode: "0644"
+  delegate_to: localhost
 
 - name: Name the peers that TLS 1.2 as the oldest version would cut off
   ansible.builtin.debug:
