@@ -168,7 +168,7 @@ def test_its_first_word_settles_what_went_before_and_after_until_it_is_started_a
     told = read(delivered("A1"), *OTHER, delivered("A2", "b@x.test"))
     assert rows(told["sent"]) == {"example.org": (1, 0, 0), "x.test": (1, 0, 0), "other.test": (0, 1, 0)} and told["silent"] == []
     told = read(*OTHER, delivered("A1"), started(50), delivered("A2"), line("master", 1, "reload -- version 3.10.13, configuration /etc/postfix"), *OTHER)
-    assert rows(told["sent"]) == {"example.org": (1, 0, 1), "other.test": (0, 2, 0)}
+    assert rows(told["sent"]) == {"example.org": (1, 0, 1), "other.test": (0, 2, 0)} and told["silent"] == ["postfix/smtp"]
 
 
 def test_another_instance_speaks_for_itself_alone(read) -> None:
