@@ -302,7 +302,9 @@ class NoHost:
 
 def test_most_in_the_clear_comes_first_then_most_unknown(read) -> None:
     lines = [delivered("A%d" % number, "a@%s.test" % name, use="2") for number, name in enumerate("abbccc")]
-    assert [row["domain"] for row in read(*lines, shaken(), delivered("D", "a@z.test"))["sent"]] == ["c.test", "b.test", "a.test", "z.test"]
+    lines += [text for number in range(5) for text in (shaken(), delivered("D%d" % number, "a@z.test"))]
+    lines += [text.replace("postfix/", "silent/") for text in (delivered("E", "a@y.test"), delivered("F", "a@y.test", 8), delivered("G", "a@x.test", 9))]
+    assert [row["domain"] for row in read(*lines)["sent"]] == ["c.test", "b.test", "a.test", "y.test", "x.test", "z.test"]
 
 
 def test_only_the_days_that_are_asked_for_count_but_a_handshake_just_before_them_does(read) -> None:
