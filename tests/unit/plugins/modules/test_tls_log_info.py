@@ -9,7 +9,6 @@ import pytest
 import yaml
 from ansible.module_utils import basic
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._audit import settings
-from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix import log
 from ansible_collections.mailsec.postfix_tls.plugins.modules import tls_log_info
 from hosts_of_text import instance, postconf
 
@@ -24,13 +23,15 @@ def host(tmp_path: Path, monkeypatch):
     def make(*lines: str, master: str = MASTER, changed: float = 7200, **parameters: str) -> Path:
         stamp = time.strftime("%b %e %H:%M:%S", time.localtime(time.time() - 60))
         start = time.strftime("%b %e %H:%M:%S", time.localtime(time.time() - 3600))
-        (tmp_path / "mail.log").write_text(
-            "%s mx postfix/master[1]: daemon started -- version 3.10.13\n" % start + "".join("%s mx postfix/%s\n" % (stamp, text) for text in lines), encoding="ascii",
-        )
+        told = [(start, "master[1]: daemon started -- version 3.10.13"), *((stamp, text) for text in lines)]
+        (tmp_path / "mail.log").write_text("".join("%s mx postfix/%s\n" % line for line in told), encoding="ascii")
         (tmp_path / "main.cf").write_text("maillog_file = %s/mail.log\n" % tmp_path, encoding="ascii")
         (tmp_path / "master.cf").write_text(master, encoding="ascii")
-        values = dict(instance().values, syslog_name="postfix", smtp_tls_loglevel="0", smtpd_tls_loglevel="0", smtp_tls_security_level="may", relayhost="", transport_maps="",
-                      smtpd_tls_wrappermode="no", smtp_tls_policy_maps="", smtp_tls_per_site="", smtp_use_tls="no", smtp_enforce_tls="no", smtp_tls_wrappermode="no")
+        values = dict(
+            instance().values, syslog_name="postfix", smtp_tls_loglevel="0", smtpd_tls_loglevel="0", smtp_tls_security_level="may", relayhost="",
+            transport_maps="", smtpd_tls_wrappermode="no", smtp_tls_policy_maps="", smtp_tls_per_site="", smtp_use_tls="no", smtp_enforce_tls="no",
+            smtp_tls_wrappermode="no",
+        )
         answer = postconf({str(tmp_path): dict(values, **parameters)})
         monkeypatch.setattr(basic.AnsibleModule, "run_command", lambda _self, argv, **_options: answer(argv))
         monkeypatch.setattr(settings, "_changed", lambda _path: time.time() - changed)  # nobody can set st_ctime
@@ -62,7 +63,9 @@ def test_the_documented_results_are_those_that_are_returned(run, host) -> None:
         assert list(row) == list(documented[name]["contains"])
         assert {key: type(value) for key, value in row.items()} == {key: type(entry["sample"]) for key, entry in documented[name]["contains"].items()}
     assert result["floor"]["TLSv1.3"]["submitted"] == [{"service": "postfix/submission/smtpd", "messages": 1}]
-    assert result["summary"][1:3] == ["sent: 2 messages, 1 in the clear, 1 encrypted, 0 unknown", "  1 of 2 in the clear to example.org by way of mx.example.org"]
+    assert result["summary"][1:3] == [
+        "sent: 2 messages, 1 in the clear, 1 encrypted, 0 unknown", "  1 of 2 in the clear to example.org by way of mx.example.org",
+    ]
 
 
 def how(result: dict) -> str:
@@ -73,8 +76,10 @@ def how(result: dict) -> str:
 
 @pytest.mark.parametrize("parameters, expected", [
     ({}, "unknown"), ({"smtp_tls_loglevel": "1"}, "clear"), ({"smtp_tls_loglevel": "1", "changed": 30}, "unknown"),
-    ({"smtp_tls_security_level": "none"}, "clear"), ({"smtp_tls_security_level": ""}, "clear"), ({"smtp_tls_security_level": "", "smtp_use_tls": "yes"}, "unknown"),
-    ({"smtp_tls_security_level": "none", "smtp_tls_policy_maps": "hash:/x"}, "unknown"), ({"smtp_tls_security_level": "none", "smtp_tls_per_site": "hash:/x"}, "unknown"),
+    ({"smtp_tls_security_level": "none"}, "clear"), ({"smtp_tls_security_level": ""}, "clear"),
+    ({"smtp_tls_security_level": "", "smtp_use_tls": "yes"}, "unknown"),
+    ({"smtp_tls_security_level": "none", "smtp_tls_policy_maps": "hash:/x"}, "unknown"),
+    ({"smtp_tls_security_level": "none", "smtp_tls_per_site": "hash:/x"}, "unknown"),
     ({"smtp_tls_security_level": "none", "changed": 30}, "unknown"),
 ])
 def test_today_s_configuration_tells_what_silence_means_as_long_as_it_is_that_of_then(run, host, parameters: dict, expected: str) -> None:
@@ -91,8 +96,10 @@ def test_each_service_has_its_own_syslog_name_and_log_level(run, host) -> None:
     assert how(run(tls_log_info, config_directory=str(host(SENT, master=shared, smtp_tls_loglevel="1")))) == "unknown", "one of two with that tag tells nothing"
 
 
-@pytest.mark.parametrize("wrapped, others, expected", [("465 inet n - y - - smtpd -o smtpd_tls_wrappermode=yes\n", "", (0, 1, 0)),
-                                                        ("465 inet n - y - - smtpd -o smtpd_tls_wrappermode=yes\n", MASTER, (0, 0, 1)), ("", MASTER, (1, 0, 0))])
+WRAPPED = "465 inet n - y - - smtpd -o smtpd_tls_wrappermode=yes\n"
+
+
+@pytest.mark.parametrize("wrapped, others, expected", [(WRAPPED, "", (0, 1, 0)), (WRAPPED, MASTER, (0, 0, 1)), ("", MASTER, (1, 0, 0))])
 def test_a_silent_service_that_begins_with_tls_is_not_taken_for_clear(run, host, wrapped: str, others: str, expected: tuple) -> None:
     result = run(tls_log_info, config_directory=str(host(*WHOLE[3:7], master=wrapped + others)))
     assert [(row["clear"], row["encrypted"], row["unknown"]) for row in result["received"]] == [expected]

@@ -15,9 +15,11 @@ from hypothesis import strategies as st
 STAMP = time.strftime("%b %e %H:%M:%S", time.localtime(time.time() - 60))
 PIECES = st.sampled_from([
     STAMP, "mx", "postfix/smtp[7]:", "postfix/smtpd[9]:", "postfix/qmgr[3]:", "postfix/master[1]:", "A1:", "NOQUEUE:", "to=<a@b.test>,", "orig_to=<x>,",
-    "relay=r.test[192.0.2.5]:25,", "conn_use=2,", "delay=1,", "delays=0/0/0/1,", "tls=may?,", "dsn=2.0.0,", "status=sent", "(250 ok)", "client=h.test[192.0.2.7]",
+    "relay=r.test[192.0.2.5]:25,", "conn_use=2,", "delay=1,", "delays=0/0/0/1,", "tls=may?,", "dsn=2.0.0,", "status=sent", "(250 ok)",
+    "client=h.test[192.0.2.7]",
     "from=<s@c.test>,", "size=1,", "nrcpt=1", "(queue active)", "connect from h.test[192.0.2.7]", "disconnect from h.test[192.0.2.7] ehlo=2 starttls=1",
-    "Trusted TLS connection established to r.test[192.0.2.5]:25: TLSv1.3 with cipher X", "Anonymous TLS connection established from h.test[192.0.2.7]: TLSv1.2 with cipher Y",
+    "Trusted TLS connection established to r.test[192.0.2.5]:25: TLSv1.3 with cipher X",
+    "Anonymous TLS connection established from h.test[192.0.2.7]: TLSv1.2 with cipher Y",
     "reload -- version", "[", "]", ">", '"', "\\", "@", "\x00", "\n",
 ])
 WHOLE = st.sampled_from([
@@ -28,7 +30,8 @@ WHOLE = st.sampled_from([
     "smtpd[9]: connect from h.test[192.0.2.7]", "smtpd[9]: B1: client=h.test[192.0.2.7]", "smtpd[9]: B2: client=h.test[192.0.2.7], sasl_method=PLAIN",
     "smtpd[9]: Anonymous TLS connection established from h.test[192.0.2.7]: TLSv1.2 with cipher Y (256/256 bits)",
     "smtpd[9]: disconnect from h.test[192.0.2.7] ehlo=2 starttls=1 quit=1 commands=4", "smtpd[9]: disconnect from h.test[192.0.2.7] ehlo=1 quit=1 commands=2",
-    "qmgr[3]: B1: from=<s@c.test>, size=1, nrcpt=1 (queue active)", "qmgr[3]: B2: from=<>, size=1, nrcpt=1 (queue active)", "master[1]: reload -- version 3.10.13",
+    "qmgr[3]: B1: from=<s@c.test>, size=1, nrcpt=1 (queue active)", "qmgr[3]: B2: from=<>, size=1, nrcpt=1 (queue active)",
+    "master[1]: reload -- version 3.10.13",
 ]).map(lambda text: "%s mx postfix/%s" % (STAMP, text))
 LINES = st.one_of(WHOLE, st.lists(PIECES, max_size=14).map(" ".join), st.text(max_size=200))
 

@@ -169,7 +169,7 @@ def test_its_first_word_settles_what_went_before_and_after_until_it_is_started_a
     told = read(delivered("A1"), *OTHER, delivered("A2", "b@x.test"))
     assert rows(told["sent"]) == {"example.org": (1, 0, 0), "x.test": (1, 0, 0), "other.test": (0, 1, 0)} and told["silent"] == []
     told = read(*OTHER, delivered("A1"), started(50), delivered("A2"), line("master", 1, "reload -- version 3.10.13, configuration /etc/postfix"), *OTHER)
-    assert rows(told["sent"]) == {"example.org": (1, 0, 1), "other.test": (0, 2, 0)}
+    assert rows(told["sent"]) == {"example.org": (1, 0, 1), "other.test": (0, 2, 0)} and told["silent"] == ["postfix/smtp"]
 
 
 def test_another_instance_speaks_for_itself_alone(read) -> None:
@@ -296,7 +296,9 @@ def test_candidates_always_went_encrypted_often_enough_and_can_be_written_as_the
 
 def test_most_in_the_clear_comes_first_then_most_unknown(read) -> None:
     lines = [delivered("A%d" % number, "a@%s.test" % name, use="2") for number, name in enumerate("abbccc")]
-    assert [row["domain"] for row in read(*lines, shaken(), delivered("D", "a@z.test"))["sent"]] == ["c.test", "b.test", "a.test", "z.test"]
+    lines += [text for number in range(5) for text in (shaken(), delivered("D%d" % number, "a@z.test"))]
+    lines += [text.replace("postfix/", "silent/") for text in (delivered("E", "a@y.test"), delivered("F", "a@y.test", 8), delivered("G", "a@x.test", 9))]
+    assert [row["domain"] for row in read(*lines)["sent"]] == ["c.test", "b.test", "a.test", "y.test", "x.test", "z.test"]
 
 
 def test_only_the_days_that_are_asked_for_count_but_a_handshake_just_before_them_does(read) -> None:

@@ -202,8 +202,8 @@ def test_what_is_no_stamp_has_no_time(stamp: str) -> None:
 def test_a_log_of_more_than_a_year_without_years_counts_this_year_alone(tmp_path: Path) -> None:
     """A year ago today looks like today, until the log goes on into what was the rest of that year."""
     path = tmp_path / "log"
-    path.write_text(sent("last.test", 365 * DAY + 60) + "".join(sent("m%d.test" % month, (365 - 30 * month) * DAY) for month in range(1, 12)) + sent("this.test"),
-                    encoding="ascii")
+    between = "".join(sent("m%d.test" % month, (365 - 30 * month) * DAY) for month in range(1, 12))
+    path.write_text(sent("last.test", 365 * DAY + 60) + between + sent("this.test"), encoding="ascii")
     assert domains(audit(None, "", 7, [str(path)], 1)) == {"this.test": 1}
 
 
