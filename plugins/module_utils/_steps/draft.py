@@ -24,8 +24,8 @@ class Intent:
     chains: [{name, key or key_file, certificate or certificate_file}]; files are on this host. sni: [{names, chains}], None leaves the
     table alone, [] takes it away. parameters: {name: value}, services:
     {submission/inet: {name: value}}; None removes. profiles: {smtpd or smtp: name of a profile}. policy: {destinations, path, maps}, None
-    leaves the table alone, no destinations take it away. required_clients, required_senders: who must use TLS to deliver here, None leaves them alone, [] takes them
-    away. unsupported: refuse or skip what this host's release or build lacks.
+    leaves the table alone, no destinations take it away. required_clients, required_senders: who must use TLS to deliver here, None leaves
+    them alone, [] takes them away. unsupported: refuse or skip what this host's release or build lacks.
     names: what the chains have to cover; None for myhostname. ca_file: trust anchors, None for the system store. min_days_left: how
     long each certificate has to be valid. renewal: whether a program on the host is to serve renewed files; None leaves that as it is.
     """

@@ -13,7 +13,10 @@ from ansible_collections.mailsec.postfix_tls.plugins.module_utils._transaction i
 from hosts_of_text import instance
 
 LIST = "smtpd_sender_restrictions"
-MAIN = "myhostname = mx.example.org\n# mine\nsmtpd_sender_restrictions =\n    # trusted\n    permit_mynetworks,\n    reject_unknown_sender_domain\nrelayhost =\n"
+MAIN = (
+    "myhostname = mx.example.org\n# mine\nsmtpd_sender_restrictions =\n    # trusted\n    permit_mynetworks,\n    reject_unknown_sender_domain\n"
+    "relayhost =\n"
+)
 SMTP = "smtp inet n - y - - smtpd\n"
 CLIENTS = ["192.0.2.0/24", "mail.partner.example"]
 SENDERS = ["partner.example"]
