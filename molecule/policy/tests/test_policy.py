@@ -21,7 +21,7 @@ def key_and_chain(host: Host, key: str, chain: str) -> None:
 
 def proxy(host: Host, word: str) -> None:
     host.run(
-        "sed -i 's/^\\(ExecStart=[^ ]* [^ ]*\\).*/\\1 %s/' /etc/systemd/system/stripping.service; systemctl daemon-reload; systemctl restart stripping;"
+        "sed -i 's/^\\(ExecStart=[^ ]* [^ ]* [^ ]*\\).*/\\1 %s/' /etc/systemd/system/stripping.service; systemctl daemon-reload; systemctl restart stripping;"
         " for i in $(seq 50); do ss -ltn | grep -q :25 && exit 0; sleep 0.1; done; exit 1" % word
     )
 
