@@ -18,7 +18,8 @@ from reach import Host, ask, play
 PLAYBOOK = Path(__file__).resolve().parents[3] / "playbooks" / "survey.yml"
 SURVEYED = ("encrypt", "verify", "secure")
 
-#: The scenario's partners once more, with every kind of answer that DNS has for a domain. {domain: (its MX, level and match of the entry, what the log says under it)}
+#: The scenario's partners once more, with every kind of answer that DNS has for a domain. {domain: (its MX, level and match of the entry, what the
+#: log says under it)}
 MX = {
     "own.good.test": (["10 mail.elsewhere.test."], ("secure", None), "Verified"),  # the certificate has the domain, not the host
     "hosted.test": (["20 mx2.exim.test.", "10 mx1.good.test."], ("secure", ["mx1.good.test", "mx2.exim.test"]), "Verified"),
