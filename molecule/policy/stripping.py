@@ -1,4 +1,3 @@
-#!/usr/bin/python3
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A fake of what some firewalls do, since none of those is to be had: listens on port 25, passes all on to the port 25 of another host, and
 takes the word STARTTLS out of what that says to EHLO. With 'honest' for a second argument it passes that on too.

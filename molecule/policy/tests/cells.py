@@ -1,4 +1,3 @@
-#!/usr/bin/env python
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The table of levels and partners, and what of it the plays need. A cell is a domain of its own, as in secure.good.test.
 

@@ -35,12 +35,11 @@ class Try(NamedTuple):
 
 
 class Mail(NamedTuple):
-    """All messages. markers, tries: {(level, partner): marker, or each Try in order}. wire: every captured byte. log: what the sender logged."""
+    """All messages. markers, tries: {(level, partner): marker, or each Try in order}. wire: every captured byte."""
 
     markers: dict
     tries: dict
     wire: bytes
-    log: str
 
 
 def tries(log: str) -> dict:
@@ -80,14 +79,16 @@ def mail(sender: Host) -> Mail:
         seen = tries(told())
         return all(domain(*cell) in seen and (seen[domain(*cell)][-1].word != "deferred" or len(seen[domain(*cell)]) >= deferrals) for cell in CELLS)
 
-    sender.run("while read marker to; do printf 'Subject: %%s\\n\\nThe body holds %%s too.\\n' $marker $marker | sendmail -f admin@%s $to; done" % sender.fqdn,
-               stdin="".join("%s admin@%s\n" % (marker, domain(*cell)) for cell, marker in markers.items()))
+    sender.run(
+        "while read marker to; do printf 'Subject: %%s\\n\\nThe body holds %%s too.\\n' $marker $marker | sendmail -f admin@%s $to; done" % sender.fqdn,
+        stdin="".join("%s admin@%s\n" % (marker, domain(*cell)) for cell, marker in markers.items()),
+    )
     wait(lambda: settled(1), WAIT)
     time.sleep(1.5)  # more than minimal_backoff_time
     sender.run("postqueue -f")
     wait(lambda: settled(2), WAIT)
     seen = tries(told())
-    mail = Mail(markers, {cell: seen.get(domain(*cell), []) for cell in CELLS}, capture.stop(), told())
+    mail = Mail(markers, {cell: seen.get(domain(*cell), []) for cell in CELLS}, capture.stop())
     _SEEN.update(mail.tries)
     return mail
 

@@ -21,12 +21,12 @@ def key_and_chain(host: Host, key: str, chain: str) -> None:
 
 def proxy(host: Host, word: str) -> None:
     host.run(
-        "sed -i 's/^\\(ExecStart=[^ ]* [^ ]*\\).*/\\1 %s/' /etc/systemd/system/stripping.service; systemctl daemon-reload; systemctl restart stripping;"
+        "sed -i 's/^\\(ExecStart=[^ ]* [^ ]* [^ ]*\\).*/\\1 %s/' /etc/systemd/system/stripping.service; systemctl daemon-reload; systemctl restart stripping;"
         " for i in $(seq 50); do ss -ltn | grep -q :25 && exit 0; sleep 0.1; done; exit 1" % word
     )
 
 
-#: {partner: (what mends it, what breaks it again)}
+#: {partner: (what mends it, what makes it again what prepare.yml left)}
 MENDED = {
     "broken": (
         lambda host: key_and_chain(host, "lab_partner_key_file", "lab_partner_chain_file"),
