@@ -143,4 +143,3 @@ def _ending(partner: Partner, demand: Demand, min_days_left: int) -> list:
             told.append("%s: its certificate ends in %d days, on %s, and from then on this would stop mail" % (
                 host.name, first["days_left"], first["not_after"]))
     return told
-
