@@ -32,6 +32,7 @@ _MEANING = {
     "secure": "No message goes in the clear, and the server needs a certificate that a trusted CA issued for {match}; else it waits in the queue.",
 }
 
+
 class Policy(NamedTuple):
     """What holds for one next hop. source: the table, or the parameter, that says so. wrong: why no mail goes there at all."""
 
