@@ -7,6 +7,7 @@ from types import ModuleType
 
 import pytest
 from ansible.module_utils import basic
+from ansible.module_utils.common import warnings
 
 
 @pytest.fixture
@@ -16,6 +17,7 @@ def run(monkeypatch, capsys):
         arguments.setdefault("_ansible_no_log", False)  # which Ansible always says, and which counts more than what a module says
         monkeypatch.setattr(basic, "_ANSIBLE_ARGS", json.dumps({"ANSIBLE_MODULE_ARGS": arguments}).encode())
         monkeypatch.setattr(basic, "_ANSIBLE_PROFILE", "legacy")
+        monkeypatch.setattr(warnings, "_global_warnings", {})  # those of modules that ran before it in this process
         with pytest.raises(SystemExit):
             module.main()
         return json.loads(capsys.readouterr().out)
