@@ -195,7 +195,7 @@ options:
     description:
       - Named destinations, written to a table of their own that is placed first in C(smtp_tls_policy_maps). Every entry is judged before anything is
         written; what Postfix would take and not mean is refused, and what would not hold is told in RV(findings), with the line to write.
-      - The table is a C(texthash). From 1001 entries on it is C(lmdb) where the host has that, else the host's C(default_database_type); its index is made
+      - The table is a C(texthash). From 10,001 entries on it is C(lmdb) where the host has that, else the host's C(default_database_type); its index is made
         aside and put in place as a whole.
     type: dict
     suboptions:

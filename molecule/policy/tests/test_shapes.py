@@ -74,11 +74,11 @@ def test_a_name_in_other_letters_is_held_to_its_policy_however_it_is_written(sha
 
 def test_a_long_table_is_indexed_and_answers_as_a_short_one_does(shaped: Host) -> None:
     kind = shaped.run("postconf -hx default_database_type").strip()
-    many = [{"destination": "p%d.test" % number} for number in range(1001)]
+    many = [{"destination": "p%d.test" % number} for number in range(10_001)]
     said = play(CONVERGE, "s-sender", tls_policy_destinations_many=many)
     assert "an index that postmap made" not in said and " changed=1 " in said
     assert shaped.run("postconf -h smtp_tls_policy_maps").strip() == "%s:/etc/postfix/tls_policy" % kind
-    assert shaped.run("postmap -q p1000.test %s:/etc/postfix/tls_policy" % kind).strip() == "encrypt"
+    assert shaped.run("postmap -q p10000.test %s:/etc/postfix/tls_policy" % kind).strip() == "encrypt"
     assert " changed=0 " in play(CONVERGE, "s-sender", tls_policy_destinations_many=many)
     name = domain("secure", "wrongname")
     assert sent(shaped, "admin@" + name)[name].word == "deferred"

@@ -41,7 +41,9 @@ def _entry(key: str, level: str) -> str:
 
 def _weaker(told: Policies) -> Iterator[Warned]:
     levels, default = told.levels, told.host.effective("smtp_tls_security_level") or "none"
-    dotted = any(key.startswith(".") for key in levels)
+    dotted = any(key[0] == "." for key in levels)
+    if not dotted and not any(_less(level, default) for level in set(levels.values())):
+        return
     for key, level in levels.items():
         above = next((parent for parent in parents(key.lstrip("."), True) if parent in levels), None) if dotted and key[0] != "[" else None
         if _less(level, levels[above] if above else default):
@@ -53,7 +55,7 @@ def _weaker(told: Policies) -> Iterator[Warned]:
 
 
 def _unpinned(told: Policies) -> Iterator[Warned]:
-    for key, line in told.lines.items():
+    for key, line in told.lines.items() if "verify" in told.levels.values() else ():
         if line.startswith("verify") and " match=" not in line and "[" not in key:
             yield Warned(
                 "policy for %s: verify takes the name from DNS, and whoever forges that chooses it" % key, "a name that DNS does not decide",

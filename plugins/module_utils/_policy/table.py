@@ -10,6 +10,7 @@ import hashlib
 import ipaddress
 import os
 import re
+from operator import itemgetter
 from typing import Callable, NamedTuple
 
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._chain import pem, source
@@ -58,19 +59,19 @@ def table(entries: list, host: Instance) -> Table:
     """
     made = Table({}, {}, [])
     known: dict = {}  # most entries of a long table ask for the same
-    both = host.effective("smtputf8_enable") == "yes"
+    both, lines = host.effective("smtputf8_enable") == "yes", made.lines
     for entry in entries:
-        name = entry["destination"]
-        keys = (name,) if _PLAIN.fullmatch(name) and "xn--" not in name else _keys(name, both)
-        shape = repr([entry.get(option) for option in _SHAPE])
+        if len(entry) < len(_ENTRY):
+            entry = {**_ENTRY, **entry}
+        name, *plain, match, fingerprints, exclude = _OPTIONS(entry)
+        shape = (*plain, *(tuple(listed) if listed else None for listed in (match, fingerprints, exclude)))
         line = known.get(shape)
         if line is None:
             line = known[shape] = _line("policy for %s" % name, entry, host, made)
-        for key in keys:
-            if made.lines.setdefault(key, line) != line:
+        for key in (name,) if _PLAIN.fullmatch(name) and "xn--" not in name else _keys(name, both):
+            if lines.setdefault(key, line) != line:
                 raise PostfixTlsError(
-                    "policy for %s" % key, line, "it is listed twice, and before as '%s'" % made.lines[key],
-                    "Keep one entry for this destination.",
+                    "policy for %s" % key, line, "it is listed twice, and before as '%s'" % lines[key], "Keep one entry for this destination.",
                 )
     return made
 
@@ -270,6 +271,8 @@ _ATTRIBUTES = {
     "connection_reuse": _Attribute(_TLS, _yes_or_no),
     "enable_rpk": _Attribute(_TLS, _yes_or_no, since=(3, 9)),
 }
-_SHAPE = ("level", *_ATTRIBUTES)
+_ENTRY = dict.fromkeys(("destination", "level", *_ATTRIBUTES))
+_LISTS = ("match", "fingerprints", "exclude")
+_OPTIONS = itemgetter(*(option for option in _ENTRY if option not in _LISTS), *_LISTS)
 #: As the table names them.
 ATTRIBUTE_NAMES = tuple(dict.fromkeys(attribute.name or option for option, attribute in _ATTRIBUTES.items()))

@@ -20,8 +20,8 @@ from ansible_collections.mailsec.postfix_tls.plugins.module_utils._transaction i
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._transaction.files import FileState
 
 HEADER = "# Written by mailsec.postfix_tls; what is changed here by hand is overwritten.\n"
-#: Entries from which on a table is indexed: up to here, reading all of it takes a process less than a millisecond.
-LONG = 1000
+#: More entries than that are indexed: with so many, reading all of them takes a process 20 ms when it starts, which it does once in 100 messages.
+LONG = 10_000
 #: Types that postmap(1) makes one file of.
 _INDEXED = {kind: values.ON_DISK[kind] for kind in ("lmdb", "cdb", "hash", "btree")}
 
@@ -34,13 +34,14 @@ def put(draft: Draft, name: str, path: str, lines: dict, remedy: str, behind: li
     indexes = [suffix for suffix in _INDEXED.values() if os.path.exists(path + suffix)]
     if before.content is None and indexes:
         raise _foreign(path, remedy)
-    keep(draft, path, HEADER + _text(lines), remedy)
+    text = _text(lines)
+    keep(draft, path, HEADER + text, remedy)
     kind = _kind(draft.host, len(lines))
     mine, others = "%s:%s" % (kind, path), _others(draft, name, path, behind)
     if kind in _INDEXED:  # after the text, for Postfix warns of one that is older
         index = files.read(path + _INDEXED[kind])
-        if before.content != (HEADER + _text(lines)).encode() or not _answers(draft.host, mine, lines):
-            index = FileState(_index(draft.host, kind, _text(lines)), 0o644)
+        if before.content != (HEADER + text).encode() or not _answers(draft.host, mine, lines):
+            index = FileState(_index(draft.host, kind, text), 0o644)
         draft.add(path + _INDEXED[kind], index, secret=True, describe=_described)
     _drop(draft, path, [suffix for suffix in indexes if suffix != _INDEXED.get(kind)])
     parameters.put(draft, name, ", ".join([mine, *others]))
