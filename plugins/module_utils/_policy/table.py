@@ -64,7 +64,7 @@ def table(entries: list, host: Instance) -> Table:
         if len(entry) < len(_ENTRY):
             entry = {**_ENTRY, **entry}
         name, *plain, match, fingerprints, exclude = _OPTIONS(entry)
-        shape = (*plain, *(tuple(listed) if listed else None for listed in (match, fingerprints, exclude)))
+        shape = (*plain, tuple(match) if match else None, tuple(fingerprints) if fingerprints else None, tuple(exclude) if exclude else None)
         line = known.get(shape)
         if line is None:
             line = known[shape] = _line("policy for %s" % name, entry, host, made)
