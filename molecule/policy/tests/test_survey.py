@@ -107,6 +107,15 @@ def test_the_playbook_shows_entries_and_reasons_and_changes_nothing(sender: Host
     assert "changed=0" in said
 
 
+def test_the_playbook_finds_in_the_log_whom_to_look_at(sender: Host) -> None:
+    """The scenario's own mail is in it, to every domain of the table that took any."""
+    said = play(PLAYBOOK, sender.name)
+    assert re.search(r'"destination": "secure.good.test",\s*"level": "secure"', said)
+    assert '"none.plain.test": "Anything above may would stop mail: EHLO offers no STARTTLS."' in said
+    assert "secure.plain.test" not in said, "no mail went there"
+    assert "changed=0" in said
+
+
 @pytest.fixture(scope="module")
 def dns(sender: Host) -> Iterator[None]:
     """A name server of the sender's own, which is all that it asks; and Postfix sends by DNS alone."""

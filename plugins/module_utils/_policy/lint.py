@@ -32,7 +32,7 @@ class Policies:
 
 
 def _less(one: str, other: str) -> bool:
-    return other in LEVELS and LEVELS.index(one) < LEVELS.index(other)
+    return one in LEVELS and other in LEVELS and LEVELS.index(one) < LEVELS.index(other)
 
 
 def _entry(key: str, level: str) -> str:
@@ -64,8 +64,11 @@ def _unpinned(told: Policies) -> Iterator[Warned]:
 
 
 def _shadowing(told: Policies) -> Iterator[Warned]:
-    """What tables behind ours say of the same keys: only files are asked, for a server's answer costs time and may change."""
+    """What tables behind ours say of the same keys, or of names below ours, where they win: only files are asked, for a server's answer costs time
+    and may change.
+    """
     levels = told.levels
+    dotted = any(key[0] == "." for key in levels)
     for table in told.others:
         if kind(table) not in LOCAL:
             continue
@@ -75,11 +78,18 @@ def _shadowing(told: Policies) -> Iterator[Warned]:
             yield Warned(str(error), "tables that Postfix can read", "mend it or take it out of smtp_tls_policy_maps")
             continue
         for key, text in there.items():
-            other, _attributes, _wrong = parsed(text)
+            other = parsed(text)[0]
             if _less(levels[key], other):
                 yield Warned(
                     "policy for %s: %s here hides the %s of %s behind it" % (key, levels[key], other, table), "the stronger of both",
                     "%s, or leave the entry out" % _entry(key, other),
+                )
+        for key, text in told.lookup.entries(table).items() if dotted else ():
+            above = next((parent for parent in parents(key.lstrip("."), True) if parent in levels), None) if key not in levels else None
+            if above and _less(parsed(text)[0], levels[above]):
+                yield Warned(
+                    "policy for %s: %s of %s for %s is nearer to it and hides it" % (above, parsed(text)[0], table, key), "the stronger of both",
+                    "%s, which is asked first" % _entry(key, levels[above]),
                 )
 
 

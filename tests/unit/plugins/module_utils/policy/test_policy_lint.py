@@ -56,6 +56,20 @@ def test_an_entry_that_hides_a_stronger_one_of_a_table_behind_it() -> None:
     )]
 
 
+def test_a_weaker_entry_behind_it_for_a_name_below_wins_and_is_told() -> None:
+    tables = {"hash:/old": {
+        "sub.example.org": "may", ".deep.example.org": "none", "strong.example.org": "secure", "else.example": "none", ".example.org": "encrypt",
+        "odd.example.org": "maybe",
+    }}
+    assert warned({".example.org": "encrypt"}, ("hash:/old",), tables) == [
+        ("policy for .example.org: may of hash:/old for sub.example.org is nearer to it and hides it", "the stronger of both",
+         "{destination: sub.example.org, level: encrypt}, which is asked first"),
+        ("policy for .example.org: none of hash:/old for .deep.example.org is nearer to it and hides it", "the stronger of both",
+         "{destination: .deep.example.org, level: encrypt}, which is asked first"),
+    ]
+    assert warned({"example.org": "encrypt"}, ("hash:/old",), tables) == []
+
+
 def test_a_table_behind_it_that_cannot_be_read() -> None:
     assert warned({"example.org": "encrypt"}, ("hash:/old", "socketmap:inet:127.0.0.1:8461:postfix")) == [(
         "hash:/old: this table can't be asked (fatal: open database: No such file or directory). Mend it; Postfix defers mail meanwhile.",
