@@ -10,7 +10,6 @@ import subprocess
 import sys
 import tarfile
 import tempfile
-from pathlib import Path
 from typing import Iterator
 
 from figures import HERE, TOP, Figure
