@@ -194,7 +194,7 @@ class Certbot:
         self.module = module
         self.params = module.params
         ca_file = self.params["ca_file"]
-        self.run = runner(module, **({"REQUESTS_CA_BUNDLE": ca_file} if ca_file else {}))
+        self.run = runner(**({"REQUESTS_CA_BUNDLE": ca_file} if ca_file else {}))
 
     def result(self) -> dict:
         self._judge()

@@ -601,7 +601,7 @@ class Module(AnsibleModule):
 def main() -> t.NoReturn:
     module = Module(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
     try:
-        result = Change(module.params, runner(module), module.check_mode, module._diff).result()
+        result = Change(module.params, runner(), module.check_mode, module._diff).result()
         for finding in result["findings"]:
             module.warn("%s. Remedy: %s." % (finding["observed"], finding["fix"]))
         module.exit_json(**result)

@@ -427,7 +427,7 @@ ARGUMENT_SPEC = {"config_directory": {"type": "path", "default": "/etc/postfix"}
 def main() -> t.NoReturn:
     module = AnsibleModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
     try:
-        instances = view.instances(runner(module), module.params["config_directory"])
+        instances = view.instances(runner(), module.params["config_directory"])
         module.exit_json(changed=False, instances=instances, chains=view.chains(instances))
     except PostfixTlsError as error:
         module.fail_json(msg=str(error), **error.details)

@@ -193,7 +193,7 @@ from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.prob
 def main() -> t.NoReturn:
     module = AnsibleModule(argument_spec=options.ARGUMENT_SPEC, supports_check_mode=True)
     try:
-        listeners = own(runner(module))(module.params["config_directory"]) if module.params["targets"] is None else []
+        listeners = own(runner())(module.params["config_directory"]) if module.params["targets"] is None else []
         targets = [listener.target for listener in listeners] or options.targets(module.params)
         module.exit_json(changed=False, results=probe_all(targets, options.look(module.params), options.concurrency(module.params)))
     except PostfixTlsError as error:

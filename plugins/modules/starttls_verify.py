@@ -367,7 +367,7 @@ from ansible_collections.mailsec.postfix_tls.plugins.module_utils._promise impor
 
 def main() -> t.NoReturn:
     module = AnsibleModule(argument_spec=_verification.ARGUMENT_SPEC, supports_check_mode=True)
-    run = runner(module)
+    run = runner()
     module.exit_json(**_verification.result(module.params, own(run), Causes(run, module.params["config_directory"]) if module.params["log"] else None))
 
 

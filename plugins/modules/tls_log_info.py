@@ -370,7 +370,7 @@ ARGUMENT_SPEC = {
 def main() -> t.NoReturn:
     module = AnsibleModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
     try:
-        module.exit_json(changed=False, **audit(runner(module), **module.params))
+        module.exit_json(changed=False, **audit(runner(), **module.params))
     except PostfixTlsError as error:
         module.fail_json(msg=str(error), **error.details)
 

@@ -217,7 +217,7 @@ from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.comma
 def main() -> t.NoReturn:
     module = AnsibleModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
     try:
-        module.exit_json(changed=False, **surveyed(module.params, runner(module)))
+        module.exit_json(changed=False, **surveyed(module.params, runner()))
     except PostfixTlsError as error:
         module.fail_json(msg=str(error), **error.details)
 

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 
-from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.command import fed
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.command import run
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.instance import Instance
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._steps import policy
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._steps.draft import Draft, Intent
@@ -24,7 +24,7 @@ ROUNDS = 7
 
 def main() -> None:
     entries = json.load(sys.stdin)
-    host = Instance.read(lambda argv, stdin="": fed(argv, stdin), "/etc/postfix")
+    host = Instance.read(run, "/etc/postfix")
     told = []
     for _round in range(ROUNDS):
         for name in (TABLE, TABLE + ".lmdb"):

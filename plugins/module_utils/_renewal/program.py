@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 import syslog
 import time
@@ -16,6 +15,7 @@ import time
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._change import Change
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._chain import pem
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._error import PostfixTlsError
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.command import run
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.instance import Instance
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._steps import chains, sni
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._steps.draft import Draft, Intent, Proposal
@@ -53,7 +53,7 @@ def _all(asked: list, served: list) -> None:
 def main() -> int:
     """0 where all is served as it is to be; 1 where it is not, and the log says why."""
     status = 0
-    for directory in instances(_run):
+    for directory in instances(run):
         path = os.path.join(directory, REQUEST)
         if os.path.exists(path):
             try:
@@ -74,7 +74,7 @@ def _renewed(directory: str, path: str) -> list:
         raise PostfixTlsError(path, None, "it can't be read (%s)" % error, "Run the playbook again; it writes this file.") from None
     for left in range(_TRIES - 1, -1, -1):
         try:
-            result = Renewal(params, _run).result()
+            result = Renewal(params, run).result()
             break
         except PostfixTlsError as error:
             if not left or "restored" in error.details or not error.item.startswith("chain"):
@@ -89,12 +89,6 @@ def _leaf(path: str) -> str:
     [chain] = pem.chains(path, (files.read(path).content or b"").decode("utf-8", "replace"))
     facts = chain.facts()[0]
     return "%s (%s, valid until %s, sha256 %s)" % (path, facts["subject"], facts["not_after"], facts["sha256"])
-
-
-def _run(argv: list, stdin: str | None = None) -> tuple:
-    environment = dict(os.environ, LC_ALL="C", PATH="/usr/sbin:/sbin:%s" % os.environ.get("PATH", "/usr/bin:/bin"))
-    done = subprocess.run(argv, input=stdin, capture_output=True, text=True, errors="surrogateescape", env=environment, check=False)
-    return done.returncode, done.stdout, done.stderr
 
 
 def _say(level: int, line: str) -> None:

@@ -8,6 +8,7 @@ import pytest
 import yaml
 from ansible.module_utils import basic
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._acme import lineage
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix import command
 from ansible_collections.mailsec.postfix_tls.plugins.modules import certbot
 from issuing import issue
 
@@ -34,10 +35,10 @@ class Fake:
     def __init__(self, folder: Path) -> None:
         self.folder, self.calls, self.days, self.refuses = folder, [], (-1, 89), ""
 
-    def __call__(self, argv: list, **options: object) -> tuple:
+    def __call__(self, argv: list, stdin: str | None = None, **environment: str) -> tuple:
         if argv[0] == "postconf":
             return 0, "myhostname = mx.test\n", ""
-        self.calls.append((argv, options["environ_update"]))
+        self.calls.append((argv, environment))
         if self.refuses:
             return 1, "", self.refuses
         options = dict(zip(argv, argv[1:]))
@@ -68,7 +69,7 @@ def warned(monkeypatch) -> list:
 def fake(tmp_path: Path, monkeypatch) -> Fake:
     made = Fake(tmp_path)
     monkeypatch.setattr(lineage, "FOLDER", str(tmp_path))
-    monkeypatch.setattr(basic.AnsibleModule, "run_command", made)
+    monkeypatch.setattr(command, "run", made)
     monkeypatch.setattr(basic.AnsibleModule, "get_bin_path", lambda _module, name: "/usr/bin/%s" % name)
     return made
 
@@ -157,7 +158,7 @@ def test_a_failure_of_certbot_is_told_and_a_private_directorys_root_handed_on(ru
     result = run(certbot, **ASKED, ca_file=str(tmp_path / "root.pem"))
     assert result["failed"] and "what answers there is no ACME directory" in result["msg"]
     assert result["log"] == ["acme.errors.ClientError: <Response [404]>"] and result["directory"] == ASKED["directory"]
-    assert fake.calls[-1][1] == {"LC_ALL": "C", "REQUESTS_CA_BUNDLE": str(tmp_path / "root.pem")}
+    assert fake.calls[-1][1] == {"REQUESTS_CA_BUNDLE": str(tmp_path / "root.pem")}
 
 
 def test_the_documented_results_are_those_that_are_returned(run, fake: Fake) -> None:

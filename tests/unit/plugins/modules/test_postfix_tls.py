@@ -41,7 +41,7 @@ def etc(tmp_path: Path, monkeypatch) -> Path:
             return 0, "".join("%s = %s\n" % row for row in values.items()), ""
         return 0, "", ""
 
-    monkeypatch.setattr(postfix_tls, "runner", lambda _module: command)
+    monkeypatch.setattr(postfix_tls, "runner", lambda: command)
     monkeypatch.setattr(kept, "ROOT", str(tmp_path / "lib"))
     monkeypatch.setattr(_change, "Kept", lambda directory: kept.Kept(directory, str(tmp_path / "lib")))
     return etc
@@ -130,7 +130,7 @@ def live(etc: Path, tmp_path: Path, monkeypatch):
     pid.write_text(str(os.getpid()), encoding="ascii")
     said: list = []
     starts: list = []
-    without_queue = postfix_tls.runner(None)
+    without_queue = postfix_tls.runner()
 
     def command(argv: list, stdin: str | None = None) -> tuple:
         said.append(argv[-1])
@@ -147,7 +147,7 @@ def live(etc: Path, tmp_path: Path, monkeypatch):
         (etc / "master.cf").write_text("127.0.0.1:%d inet n - y - - smtpd\n" % server.port, encoding="utf-8")
         return said
 
-    monkeypatch.setattr(postfix_tls, "runner", lambda _module: command)
+    monkeypatch.setattr(postfix_tls, "runner", lambda: command)
     return listen
 
 
@@ -271,7 +271,7 @@ def test_a_host_without_postfix_is_told_so_and_not_touched(run, etc: Path, monke
     def missing(argv: list, stdin: str | None = None) -> tuple:
         raise FileNotFoundError(argv[0], stdin)
 
-    monkeypatch.setattr(postfix_tls, "runner", lambda _module: missing)
+    monkeypatch.setattr(postfix_tls, "runner", lambda: missing)
     result = run(postfix_tls, **arguments(etc))
     assert result["failed"] and result["msg"] == "postconf: there is no Postfix on this host. Install the package postfix first."
     assert not (tmp_path / "lib").exists() and not (etc / "tls").exists()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from ansible.module_utils import basic
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix import command
 from ansible_collections.mailsec.postfix_tls.plugins.modules import postfix_tls_info
 from hosts_of_text import instance, postconf
 from issuing import issue
@@ -28,7 +28,7 @@ def etc(tmp_path: Path, monkeypatch) -> Path:
         smtpd_tls_chain_files=str(tmp_path / "chain.pem"),
     )
     answer = postconf({str(tmp_path): values}, m="hash\n", T_compile_version="OpenSSL 3.5.6\n", T_run_version="OpenSSL 3.5.9\n")
-    monkeypatch.setattr(basic.AnsibleModule, "run_command", lambda _self, argv, **_options: answer(argv))
+    monkeypatch.setattr(command, "run", lambda argv, stdin=None: answer(argv))
     return tmp_path
 
 
@@ -84,10 +84,10 @@ def test_a_directory_without_postfix_gives_one_clear_message(run, etc: Path) -> 
 
 
 def test_a_host_without_postfix_is_told_so(run, monkeypatch) -> None:
-    def missing(_self: object, argv: list, **_options: object) -> tuple:
+    def missing(argv: list, stdin: str | None = None) -> tuple:
         raise FileNotFoundError(argv[0])
 
-    monkeypatch.setattr(basic.AnsibleModule, "run_command", missing)
+    monkeypatch.setattr(command, "run", missing)
     result = run(postfix_tls_info)
     assert result["failed"] and result["msg"] == "postconf: there is no Postfix on this host. Install the package postfix first."
 

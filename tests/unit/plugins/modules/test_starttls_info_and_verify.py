@@ -160,7 +160,7 @@ def own_host(monkeypatch, tmp_path: Path):
         read = postconf({str(tmp_path): dict(instance(str(tmp_path)).values, **main)})
 
         for module in (starttls_info, starttls_verify):
-            monkeypatch.setattr(module, "runner", lambda _module: lambda argv, stdin=None: read(argv))
+            monkeypatch.setattr(module, "runner", lambda: lambda argv, stdin=None: read(argv))
     return configured
 
 

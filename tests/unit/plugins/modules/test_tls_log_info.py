@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from ansible.module_utils import basic
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._audit import settings
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix import command
 from ansible_collections.mailsec.postfix_tls.plugins.modules import tls_log_info
 from hosts_of_text import instance, postconf
 
@@ -33,7 +33,7 @@ def host(tmp_path: Path, monkeypatch):
             smtp_tls_wrappermode="no",
         )
         answer = postconf({str(tmp_path): dict(values, **parameters)})
-        monkeypatch.setattr(basic.AnsibleModule, "run_command", lambda _self, argv, **_options: answer(argv))
+        monkeypatch.setattr(command, "run", lambda argv, stdin=None: answer(argv))
         monkeypatch.setattr(settings, "_changed", lambda _path: time.time() - changed)  # nobody can set st_ctime
         return tmp_path
     return make
@@ -116,11 +116,11 @@ def test_where_a_relayhost_has_all_mail_there_are_no_candidates_and_a_note_says_
 
 
 def test_files_need_no_postfix_and_days_have_to_be_a_time(run, host, monkeypatch) -> None:
-    def missing(_self: object, argv: list, **_options: object) -> tuple:
+    def missing(argv: list, stdin: str | None = None) -> tuple:
         raise FileNotFoundError(argv[0])
 
     path = host(*WHOLE)
-    monkeypatch.setattr(basic.AnsibleModule, "run_command", missing)
+    monkeypatch.setattr(command, "run", missing)
     result = run(tls_log_info, files=[str(path / "mail.log")])
     assert (result["files"], result["totals"]["sent"]["encrypted"]) == ([str(path / "mail.log")], 1)
     assert run(tls_log_info)["msg"] == "postconf: there is no Postfix on this host. Install the package postfix first."

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 import yaml
-from ansible.module_utils import basic
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._policy.info import ARGUMENT_SPEC
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix import command
 from ansible_collections.mailsec.postfix_tls.plugins.modules import tls_policy_info
@@ -35,8 +34,7 @@ def postfix(tmp_path: Path, monkeypatch):
         )
         transports = {"%s.example" % at: "smtp:%s" % hop for at, hop in enumerate(entries)}
         answer = postconf({str(tmp_path): effective}, {"texthash:/p": entries, "hash:/t": transports})
-        monkeypatch.setattr(basic.AnsibleModule, "run_command", lambda _self, argv, **_options: answer(argv))
-        monkeypatch.setattr(command, "fed", lambda argv, stdin, **_environment: answer(argv, stdin=stdin))
+        monkeypatch.setattr(command, "run", lambda argv, stdin=None: answer(argv, **({"stdin": stdin} if stdin else {})))
         return str(tmp_path)
 
     return configured

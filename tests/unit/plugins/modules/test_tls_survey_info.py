@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from ansible.module_utils import basic
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._policy import survey
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix import command
 from ansible_collections.mailsec.postfix_tls.plugins.modules import tls_survey_info
 from hosts_of_text import instance, postconf
 from issuing import issue
@@ -27,7 +27,7 @@ def ca_file(tmp_path: Path, monkeypatch) -> str:
         smtp_tls_CAfile=str(path), smtp_tls_mandatory_protocols=">=TLSv1.2", smtp_tls_servername="", smtp_tls_wrappermode="no",
     )
     answer = postconf({"/etc/postfix": values})
-    monkeypatch.setattr(basic.AnsibleModule, "run_command", lambda _self, argv, **_options: answer(argv))
+    monkeypatch.setattr(command, "run", lambda argv, stdin=None: answer(argv))
     return str(path)
 
 

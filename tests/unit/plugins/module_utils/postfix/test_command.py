@@ -3,29 +3,24 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.command import runner
-
-
-class Module:
-    """Stands for AnsibleModule, whose own way with stdin is what is not wanted here."""
-
-    def run_command(self, argv: list, **_options: object) -> tuple:
-        return 0, " ".join(argv), ""
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.command import run, runner
 
 
 def test_answers_that_fill_a_pipe_while_there_is_more_to_ask_are_all_read() -> None:
     asked = "".join("partner%d.example.org\n" % number for number in range(20_000))
-    status, out, err = runner(Module())(["cat"], stdin=asked)
-    assert (status, out, err) == (0, asked, "")
+    assert run(["cat"], stdin=asked) == (0, asked, "")
 
 
 def test_a_command_runs_in_the_c_locale_where_administrators_commands_lie() -> None:
-    _status, out, _err = runner(Module(), MORE="x")(["sh", "-c", "echo $LC_ALL $PATH $MORE"], stdin="")
+    _status, out, _err = runner(MORE="x")(["sh", "-c", "echo $LC_ALL $PATH $MORE"])
     locale, path, more = out.split()
     assert (locale, more) == ("C", "x") and path.startswith("/usr/sbin:/sbin:")
 
 
-def test_one_that_is_not_there_is_told_and_one_without_questions_goes_by_ansible() -> None:
+def test_status_and_both_outputs_are_told_bytes_that_are_no_text_included() -> None:
+    assert run(["sh", "-c", r"printf '\377'; echo wrong >&2; exit 3"]) == (3, "\udcff", "wrong\n")
+
+
+def test_one_that_is_not_there_is_told() -> None:
     with pytest.raises(FileNotFoundError):
-        runner(Module())(["no-such-command"], stdin="x")
-    assert runner(Module())(["postconf", "-x"]) == (0, "postconf -x", "")
+        run(["no-such-command"])
