@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "lab"))
 
 from reach import Host  # noqa: E402  it lies in the lab, which is no package
-from witness import leaf_digest  # noqa: E402
+from witness import leaf_digest  # noqa: E402  likewise
 
 #: {partner: its host}. What each host's certificate covers is said in SINGLE of the lab's hosts.py, what is wrong with it in prepare.yml.
 PARTNERS = {

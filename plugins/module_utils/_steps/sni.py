@@ -11,12 +11,11 @@ import os
 import re
 
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._error import PostfixTlsError
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.domains import domain
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._steps import chains, own_table
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._steps.draft import Draft, Named
 
 _NAME = "tls_server_sni_maps"
-_LABEL = r"[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?"
-_HOST = re.compile(r"\.?%s(\.%s)*" % (_LABEL, _LABEL))
 _REMEDY = "List its entries as sni and move it away."
 
 
@@ -62,12 +61,14 @@ def chains_of(entry: dict) -> list:
 
 
 def _judged(name: str, taken: dict) -> str:
-    folded = name.lower()
-    if not _HOST.fullmatch(folded):
+    dot = "." if name.startswith(".") else ""
+    try:
+        folded = dot + domain(name[len(dot):])
+    except ValueError as error:
         raise PostfixTlsError(
-            "sni", repr(name), "it is no name that a client asks for",
+            "sni", repr(name), "it is no name that a client asks for: %s" % error,
             "Write mx.example.org, or .example.org for all names below it; other letters in their IDNA form (xn--).",
-        )
+        ) from None
     if folded in taken:
         raise PostfixTlsError("sni", name, "it is listed twice", "Keep one entry for this name.")
     return folded
