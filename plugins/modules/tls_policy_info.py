@@ -182,7 +182,7 @@ results:
             - What becomes of a message today. C(delivered) says whether it leaves; C(word) is what the log says of the connection, V(Verified),
               V(Trusted), V(Untrusted) or V(Anonymous), or V(clear); C(reason) says why it waits, or goes in the clear though TLS was asked for.
             - At V(dane) and V(dane-only), the host's resolver says whether DNSSEC vouches for TLSA records, as it does to Postfix.
-            - V(null) where it can't be told, as with digests that are not SHA-256.
+            - V(null) where it can't be told, as with digests that are not SHA-256, or where C(lmtp) delivers.
           type: dict
           returned: with O(probe=true)
           sample: {"delivered": true, "word": "Verified", "reason": ""}

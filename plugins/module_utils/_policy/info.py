@@ -11,12 +11,11 @@ from ansible_collections.mailsec.postfix_tls.plugins.module_utils._policy.outcom
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.instance import Instance, Run
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls import options
 
-_SHARED = ("config_directory", "ca_file", "timeout", "concurrency", "ehlo_name", "source_address")
 ARGUMENT_SPEC = {
     "recipients": {"type": "list", "elements": "str", "required": True},
     "sender": {"type": "str", "default": ""},
     "probe": {"type": "bool", "default": False},
-    **{name: options.ARGUMENT_SPEC[name] for name in _SHARED},
+    **partners.OPTIONS,
 }
 #: Octets of the digests that a look tells.
 _DIGITS = 64
@@ -28,24 +27,26 @@ def explained(params: dict, run: Run) -> list:
     host = Instance.read(run, directory)
     results = Explainer(host, Lookup(run, directory)).explain(params["recipients"], params["sender"])
     if params["probe"]:
-        _look(results, params, senders.read(run, directory, trusted=not params["ca_file"]))
+        _look(results, params, host)
     return results
 
 
-def _look(results: list, params: dict, sender: senders.Sender) -> None:
+def _look(results: list, params: dict, host: Instance) -> None:
     """Adds to each next hop what becomes of mail there. Next hops that are met in the same way are looked at side by side."""
+    clients = {service.name: service for service in host.services if (service.kind, service.program) == ("unix", "smtp")}
     alike: dict = {}
-    for policy in (policy for result in results for policy in result["next_hops"]):
+    for transport, policy in ((result["transport"], policy) for result in results for policy in result["next_hops"]):
         policy["outcome"] = None
         if policy["wrong"]:
             policy["outcome"] = Outcome(False, "", policy["wrong"])._asdict()
-        elif policy["level"] != "fingerprint" or not _other_digests(policy["match"]):
-            way = (policy["wrapper"], policy["attributes"].get("servername"), policy["attributes"].get("tafile"))
+        elif transport in clients and not (policy["level"] == "fingerprint" and _other_digests(policy["match"])):
+            way = (transport, policy["attributes"].get("servername"), policy["attributes"].get("tafile"))
             alike.setdefault(way, {}).setdefault(policy["next_hop"], []).append(policy)
-    for (wrapper, name, anchors), hops in alike.items():
+    for (transport, name, anchors), hops in alike.items():
         how = options.look(dict(params, depth=partners.DEPTH), ca_content=source.text("tafile", anchors) if anchors else None)
-        meeting = sender._replace(wrapper=wrapper, server_name=name or sender.server_name)
-        for partner in partners.look(list(hops), meeting, how, options.concurrency(params)):
+        sender = senders.of(host.of(clients[transport]), trusted=not params["ca_file"])
+        sender = sender._replace(server_name=name or sender.server_name)
+        for partner in partners.look(list(hops), sender, how, options.concurrency(params)):
             for policy in hops[partner.destination]:
                 found = Outcome(False, "", partner.problem) if partner.problem else _decided(policy, partner, params["timeout"])
                 policy["outcome"] = found and found._asdict()

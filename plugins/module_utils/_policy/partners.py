@@ -17,12 +17,16 @@ from typing import Callable, NamedTuple
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._error import PostfixTlsError
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._policy.outcome import ANONYMOUS, bare
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._policy.sender import Sender
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls import options
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.probe import probe_all
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.target import Look, Target
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._tls.suites import SETS
 
 #: The cheapest look that tells of handshake, certificate and every version: six connections at most, seven where the chain is not trusted.
 DEPTH = "versions"
+
+#: Of modules that look at partners.
+OPTIONS = {name: options.ARGUMENT_SPEC[name] for name in ("config_directory", "ca_file", "timeout", "concurrency", "ehlo_name", "source_address")}
 
 _DESTINATION = re.compile(r"(?P<name>[^\s\[\]:]+|\[[^\s\[\]]+\])(?::(?P<port>[A-Za-z0-9-]+))?")
 _SMTPS = 465

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # This file is private to the collection: it may change in any release.
-"""What of main.cf decides how this host's SMTP client meets others, where no policy says otherwise. What C(-o) of a transport in
-master.cf changes is not in it."""
+"""What of main.cf decides how this host's SMTP client meets others, where no policy says otherwise."""
 from __future__ import annotations
 
 import os
@@ -38,8 +37,12 @@ class Sender(NamedTuple):
 
 
 def read(run: Run, directory: str, trusted: bool = True) -> Sender:
-    """trusted: whether the CAs are to be read. Raises PostfixTlsError where there is no Postfix, or a file of CAs that can't be read."""
-    values = effective_values(run, directory, None, *_PARAMETERS)
+    """As of(), by main.cf alone. Raises PostfixTlsError where there is no Postfix, too."""
+    return of(effective_values(run, directory, None, *_PARAMETERS), trusted)
+
+
+def of(values: dict, trusted: bool = True) -> Sender:
+    """values: effective parameters. trusted: whether the CAs are to be read. Raises PostfixTlsError for a file of CAs that can't be."""
     lookup = words(values.get("smtp_host_lookup", "dns"), ", \t")
     disabled = values.get("smtp_dns_support_level", "") == "disabled" or values.get("disable_dns_lookups", "no").lower() == "yes"
     return Sender(

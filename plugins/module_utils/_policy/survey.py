@@ -17,10 +17,9 @@ LEVELS = ("encrypt", "verify", "secure")
 _CERTIFICATE = ("subject", "issuer", "names", "self_signed", "not_before", "not_after", "days_left", "sha256", "spki_sha256")
 
 
-_SHARED = ("config_directory", "ca_file", "timeout", "concurrency", "ehlo_name", "source_address")
 ARGUMENT_SPEC = {
     "destinations": {"type": "list", "elements": "str", "required": True},
-    **{name: options.ARGUMENT_SPEC[name] for name in _SHARED},
+    **partners.OPTIONS,
     "min_days_left": {"type": "int", "default": 14},
 }
 

@@ -68,6 +68,19 @@ def test_a_look_meets_each_next_hop_as_its_policy_says(run, postfix, tmp_path: P
     assert digest["outcome"] is None, "AA:BB is no SHA-256"
 
 
+def test_a_transport_meets_its_servers_in_its_own_way(run, postfix, tmp_path: Path) -> None:
+    with MailServer(Behaviour(chain=LEAF)) as good:
+        directory = postfix({"[localhost]:%d" % good.port: "secure match=localhost"})
+        own = "-o smtp_tls_CAfile=%s" % (tmp_path / "other.pem")
+        (tmp_path / "master.cf").write_text("smtp unix - - y - - smtp %s\n" % own, encoding="utf-8")
+        told = run(tls_policy_info, recipients=["a@0.example"], config_directory=directory, probe=True, timeout=5)
+        (tmp_path / "master.cf").write_text("smtp unix - - y - - lmtp\n", encoding="utf-8")
+        by_lmtp = run(tls_policy_info, recipients=["a@0.example"], config_directory=directory, probe=True, timeout=5)
+    [hop], [lmtp] = told["results"][0]["next_hops"], by_lmtp["results"][0]["next_hops"]
+    assert hop["outcome"]["delivered"] is False and "not trusted" in hop["outcome"]["reason"]
+    assert lmtp["outcome"] is None
+
+
 def test_an_answer_that_stops_all_mail_needs_no_look(run, postfix) -> None:
     told = run(tls_policy_info, recipients=["a@0.example"], config_directory=postfix({"[localhost]:1": "encrypt mtach=x"}), probe=True)
     [hop] = told["results"][0]["next_hops"]
