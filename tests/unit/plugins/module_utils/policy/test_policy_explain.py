@@ -35,6 +35,8 @@ def host(tables: dict | None = None, **values: str):
     ({"mydestination": "!sub.example.org, hash:/d"}, {"hash:/d": {"example.org": "x"}}, "a@example.org", "local", ("mx",), "mydestination"),
     ({"mydestination": "!example.org, hash:/d"}, {"hash:/d": {"example.org": "x"}}, "a@example.org", "smtp", ("example.org",), "the recipient's domain"),
     ({"virtual_alias_domains": "hash:/v"}, {"hash:/v": {"example.org": "x"}}, "a@example.org", "error", (), "virtual_alias_domains"),
+    ({"virtual_alias_domains": "example.org", "transport_maps": "hash:/t"}, {"hash:/t": {"example.org": "smtp:"}}, "a@example.org", "error", (),
+     "virtual_alias_domains"),
     ({"virtual_mailbox_domains": "example.org"}, {}, "a@example.org", "virtual", ("example.org",), "virtual_mailbox_domains"),
     ({"relayhost": "[r.example]:587"}, {}, "a@example.org", "smtp", ("[r.example]:587",), "relayhost"),
     ({"relayhost": "[r.example], [s.example]:26"}, {}, "a@example.org", "smtp", ("[r.example]", "[s.example]:26"), "relayhost"),

@@ -41,16 +41,20 @@ def test_an_entry_that_asks_for_less_than_what_holds_without_it(lines: dict, def
     assert warned(lines, smtp_tls_security_level=default, relayhost="[relay.example]:587" if "[" in str(lines) else "") == told
 
 
+def test_without_a_level_in_main_cf_nothing_is_less_than_it() -> None:
+    assert warned({"example.org": "none", "example.net": "may"}, smtp_tls_security_level="") == []
+
+
 def test_verify_without_names() -> None:
-    assert warned({"example.org": "verify", "example.net": "verify match=mx.example.net"}) == [(
+    assert warned({"example.org": "verify", "example.net": "verify match=mx.example.net", "example.com": "secure"}) == [(
         "policy for example.org: verify takes the name from DNS, and whoever forges that chooses it", "a name that DNS does not decide",
         "{destination: example.org, level: secure, match: [mx.example.org]}, with the names its servers have",
     )]
 
 
 def test_an_entry_that_hides_a_stronger_one_of_a_table_behind_it() -> None:
-    tables = {"hash:/old": {"example.org": "secure match=mx.example.org", "example.net": "encrypt", "example.com": "may"}}
-    assert warned({"example.org": "encrypt", "example.net": "encrypt", "example.com": "encrypt"}, ("hash:/old",), tables) == [(
+    tables = {"hash:/old": {"example.org": "secure match=mx.example.org", "example.net": "encrypt", "example.com": "may", "odd.example": "maybe"}}
+    assert warned({"example.org": "encrypt", "example.net": "encrypt", "example.com": "encrypt", "odd.example": "encrypt"}, ("hash:/old",), tables) == [(
         "policy for example.org: encrypt here hides the secure of hash:/old behind it", "the stronger of both",
         "{destination: example.org, level: secure}, or leave the entry out",
     )]
@@ -90,6 +94,9 @@ NEXT = "the key of the next hop"
     ({"default_transport": "smtp:[gw.example]"}, {}, "example.org", (
         "policy for example.org: mail to it goes to [gw.example] (default_transport), and Postfix looks up that instead", NEXT,
         '{destination: "[gw.example]", level: encrypt}')),
+    ({"relay_transport": "relay:[in.example]", "relay_domains": "example.org"}, {}, "example.org", (
+        "policy for example.org: mail to it goes to [in.example] (relay_transport), and Postfix looks up that instead", NEXT,
+        '{destination: "[in.example]", level: encrypt}')),
     ({"relayhost": "[relay.example]:587"}, {}, "[relay.example]", (
         "policy for [relay.example]: mail goes to [relay.example]:587, and Postfix looks up that text as it is", "the key as the next hop is written",
         '{destination: "[relay.example]:587", level: encrypt}')),
