@@ -1,21 +1,33 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Runs the module, and keeps the garbage collector out of it: while Ansible packs it, that would walk all of Ansible's heap again and again.
+"""Runs the module on the host, with all that it needs there as one of its arguments (_payload).
 
-It takes as long as the packing itself, and finds nothing: the process was forked for this task and ends with it.
+Without the garbage collector: while Ansible packs the rest, that would walk all of Ansible's heap again and again, for as long as the packing takes, and
+find nothing. The process was forked for this task and ends with it.
 """
 from __future__ import annotations
 
 import gc
 
-from ansible.plugins.action.normal import ActionModule as Normal
+from ansible.plugins.action import ActionBase
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils import _payload
+
+#: Packed when Ansible loads this, once, before it forks a worker for each host.
+PACKED = _payload.pack()
 
 
-class ActionModule(Normal):
+class ActionModule(ActionBase):
+    _supports_check_mode = True
+    _supports_async = True
+
     def run(self, tmp: str | None = None, task_vars: dict | None = None) -> dict:
+        result = super().run(tmp, task_vars)
+        arguments = dict(self._task.args, _payload=PACKED)
         gc.freeze()
         gc.disable()
         try:
-            return super().run(tmp, task_vars)
+            result.update(self._execute_module(module_args=arguments, task_vars=task_vars, wrap_async=self._task.async_val))
         finally:
+            gc.freeze()  # what was made meanwhile is not walked either
             gc.enable()
+        return result

@@ -8,6 +8,7 @@ from typing import Sequence
 
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._error import PostfixTlsError
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._intent import propose
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.command import runner
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.instance import Instance, Run
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.service import Service
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._proof import Proof
@@ -27,6 +28,11 @@ _INTERRUPTED = {
     "fix": "run without check mode; state=restored (the playbook rollback) only puts back",
     "reference": "",
 }
+
+
+def carry_out(params: dict, predict: bool, diff: bool) -> dict:
+    """One change on this host, as Change has it."""
+    return Change(params, runner(), predict, diff).result()
 
 
 class Change:

@@ -502,13 +502,18 @@ log:
   sample: ["postfix/smtpd[4711]: warning: cannot get RSA private key from file: disabling TLS support"]
 """
 
+import importlib
+import sys
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.mailsec.postfix_tls.plugins.module_utils._change import Change
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._error import PostfixTlsError
-from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.command import runner
-from ansible_collections.mailsec.postfix_tls.plugins.module_utils._tls.profiles import PROFILES
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._payload import Payload
+
+#: Not imported as usual, for Ansible would pack it and all behind it: the action plugin has sent that as _payload.
+CHANGE = "ansible_collections.mailsec.postfix_tls.plugins.module_utils._change"
+
+PROFILES = ["interop", "intermediate", "modern", "ncsc_2025", "bsi_tr02102", "rfc9325"]
 
 _CHAIN = {
     "key": {"type": "str", "no_log": True},
@@ -541,7 +546,7 @@ ARGUMENT_SPEC = {
     "renewal": {"type": "bool"},
     "parameters": {"type": "dict", "default": {}},
     "services": {"type": "dict", "default": {}},
-    "profiles": {"type": "dict", "options": {side: {"type": "str", "choices": list(PROFILES)} for side in ("smtpd", "smtp")}},
+    "profiles": {"type": "dict", "options": {side: {"type": "str", "choices": PROFILES} for side in ("smtpd", "smtp")}},
     "policy": {
         "type": "dict",
         "options": {
@@ -591,6 +596,17 @@ ARGUMENT_SPEC = {
 
 
 class Module(AnsibleModule):
+    """payload: what the action plugin sent along; it is no option, and so in no message, log or result."""
+
+    payload: Payload | None = None
+
+    def _load_params(self) -> None:
+        super()._load_params()
+        packed = self.params.pop("_payload", None)
+        if packed:
+            self.payload = Payload(packed)
+            sys.meta_path.insert(0, self.payload)
+
     def _log_invocation(self) -> None:
         """Ansible's own line in the system log would hold the key: it masks values as they are, and there a line end is written as \\n."""
         named = {"chains": [chain["name"] for chain in self.params["chains"]], "sni": [entry["names"] for entry in self.params["sni"] or ()]}
@@ -601,9 +617,11 @@ class Module(AnsibleModule):
 def main() -> t.NoReturn:
     module = Module(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
     try:
-        result = Change(module.params, runner(), module.check_mode, module._diff).result()
+        result = importlib.import_module(CHANGE).carry_out(module.params, module.check_mode, module._diff)
         for finding in result["findings"]:
             module.warn("%s. Remedy: %s." % (finding["observed"], finding["fix"]))
+        if module.payload and not module.check_mode:
+            module.payload.keep()
         module.exit_json(**result)
     except PostfixTlsError as error:
         module.fail_json(msg=str(error), **error.details)

@@ -41,6 +41,11 @@ def test_postfix_finishes_a_verified_handshake_with_itself(mx) -> None:
     assert "Verified TLS connection established" in done.stdout
 
 
+def test_every_release_keeps_the_modules_compiled(mx) -> None:
+    kept = mx.file("/var/lib/mailsec-postfix_tls/compiled")
+    assert (kept.user, kept.mode) == ("root", 0o600) and kept.size > 100_000
+
+
 def test_tls_1_1_is_refused_and_said_so(mx) -> None:
     done = mx.run("openssl s_client -starttls smtp -connect 127.0.0.1:25 -tls1_1 -cipher ALL:@SECLEVEL=0 </dev/null 2>&1")
     assert "alert protocol version" in done.stdout

@@ -47,6 +47,21 @@ def test_check_mode_shows_the_diff_of_the_real_run_and_changes_nothing(trixie: H
     play(ROLLBACK, trixie.name)
 
 
+def test_a_host_keeps_the_modules_compiled_for_the_next_run_whatever_becomes_of_that_file(trixie: Host) -> None:
+    def kept() -> str:
+        return trixie.run("stat -c '%a %U %s %i' /var/lib/mailsec-postfix_tls/compiled")
+
+    play(CONVERGE, trixie.name)
+    whole = kept()
+    assert whole.startswith("600 root ")
+    assert "changed=0" in play(CONVERGE, trixie.name) and kept() == whole, "it is only read where nothing is compiled"
+    trixie.run("truncate -s -1 /var/lib/mailsec-postfix_tls/compiled")
+    assert "changed=0" in play(CONVERGE, trixie.name) and kept().split()[:3] == whole.split()[:3], "what is damaged is made anew"
+    trixie.run("rm /var/lib/mailsec-postfix_tls/compiled")
+    play(CONVERGE, trixie.name, "--check")
+    trixie.run("! test -e /var/lib/mailsec-postfix_tls/compiled")
+
+
 @pytest.mark.parametrize("variables, told", [
     ({"smtpd_tls_securty_level": "may"}, "the role smtpd_tls has no such variable; did you mean smtpd_tls_security_level?"),
     ({"smtpd_tls_enabled": "perhaps"}, "'smtpd_tls_enabled' is of type str and we were unable to convert to bool"),

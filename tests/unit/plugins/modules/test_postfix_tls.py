@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import stat
+import sys
 from pathlib import Path
 
 import pytest
@@ -41,7 +42,7 @@ def etc(tmp_path: Path, monkeypatch) -> Path:
             return 0, "".join("%s = %s\n" % row for row in values.items()), ""
         return 0, "", ""
 
-    monkeypatch.setattr(postfix_tls, "runner", lambda: command)
+    monkeypatch.setattr(_change, "runner", lambda: command)
     monkeypatch.setattr(kept, "ROOT", str(tmp_path / "lib"))
     monkeypatch.setattr(_change, "Kept", lambda directory: kept.Kept(directory, str(tmp_path / "lib")))
     return etc
@@ -79,6 +80,32 @@ def test_the_key_is_in_no_result_and_in_no_log(run, etc: Path, monkeypatch) -> N
     logged.clear()
     run(postfix_tls, **arguments(etc, _ansible_no_log=True))
     assert logged == []
+
+
+def test_the_payload_is_in_no_result_and_in_no_log_and_kept_by_a_real_run_alone(run, etc: Path, monkeypatch) -> None:
+    logged: list = []
+    kept: list = []
+
+    class Payload:
+        def __init__(self, packed: str) -> None:
+            self.packed = packed
+
+        def find_spec(self, fullname: str, path: object, target: object = None) -> None:
+            """The modules are here already."""
+
+        def keep(self) -> None:
+            kept.append(self.packed)
+
+    monkeypatch.setattr(basic.AnsibleModule, "log", lambda _self, message, **_more: logged.append(message))
+    monkeypatch.setattr(postfix_tls, "Payload", Payload)
+    monkeypatch.setattr(sys, "meta_path", list(sys.meta_path))
+    said = [run(postfix_tls, **arguments(etc, _payload="all of it", _ansible_verbosity=4, **more)) for more in (
+        {"_ansible_check_mode": True}, {"unknown": 1}, {"parameters": {"smtpd_tls_security_level": "dane"}},
+    )]
+    assert kept == [] and [result.get("failed", False) for result in said] == [False, True, True]
+    said.append(run(postfix_tls, **arguments(etc, _payload="all of it", _ansible_verbosity=4)))
+    assert kept == ["all of it"] and len(logged) == 3 and sys.meta_path[0].packed == "all of it"
+    assert not [word for word in ("all of it", '"_payload"', " _payload", "=_payload") if word in json.dumps(said) + str(logged)]
 
 
 def test_a_self_signed_certificate_switches_receiving_off_and_says_so(run, etc: Path) -> None:
@@ -130,7 +157,7 @@ def live(etc: Path, tmp_path: Path, monkeypatch):
     pid.write_text(str(os.getpid()), encoding="ascii")
     said: list = []
     starts: list = []
-    without_queue = postfix_tls.runner()
+    without_queue = _change.runner()
 
     def command(argv: list, stdin: str | None = None) -> tuple:
         said.append(argv[-1])
@@ -147,7 +174,7 @@ def live(etc: Path, tmp_path: Path, monkeypatch):
         (etc / "master.cf").write_text("127.0.0.1:%d inet n - y - - smtpd\n" % server.port, encoding="utf-8")
         return said
 
-    monkeypatch.setattr(postfix_tls, "runner", lambda: command)
+    monkeypatch.setattr(_change, "runner", lambda: command)
     return listen
 
 
@@ -271,7 +298,7 @@ def test_a_host_without_postfix_is_told_so_and_not_touched(run, etc: Path, monke
     def missing(argv: list, stdin: str | None = None) -> tuple:
         raise FileNotFoundError(argv[0], stdin)
 
-    monkeypatch.setattr(postfix_tls, "runner", lambda: missing)
+    monkeypatch.setattr(_change, "runner", lambda: missing)
     result = run(postfix_tls, **arguments(etc))
     assert result["failed"] and result["msg"] == "postconf: there is no Postfix on this host. Install the package postfix first."
     assert not (tmp_path / "lib").exists() and not (etc / "tls").exists()
