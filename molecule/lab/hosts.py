@@ -43,6 +43,7 @@ GROUPS = {
     },
     "audit": {"log-bullseye": "bullseye", "log-bookworm": "bookworm", "log-trixie": "trixie", "log-forky": "forky"},
     "required": {"q-bullseye": "bullseye", "q-forky": "forky", "q-sender": "trixie"},
+    "cores": {"k-bookworm": "bookworm", "k-trixie": "trixie"},
 }
 RELEASE_OF = {name: release for members in GROUPS.values() for name, release in members.items()}
 

@@ -49,6 +49,7 @@ _raw:
 
 import os
 
+from ansible.module_utils.common.text.converters import to_text
 from ansible.plugins.lookup import LookupBase
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils import _certificates
 
@@ -61,7 +62,13 @@ class LookupModule(LookupBase):
             return []  # what it is instead, the role's specification says
         if called:
             return _certificates.complaints(source, terms, lambda path: bool(self._found(path, variables)), called)
-        return _certificates.made(source, terms, lambda path: self._loader.get_text_file_contents(self._found(path, variables)))
+        return _certificates.made(source, terms, lambda path: self._text(self._found(path, variables)))
+
+    def _text(self, path: str) -> str:
+        """Decrypted, where it is encrypted by ansible-vault. ansible-core < 2.19 has no public way that makes no temporary file of it."""
+        if hasattr(self._loader, "get_text_file_contents"):
+            return self._loader.get_text_file_contents(path)
+        return to_text(self._loader._get_file_contents(path)[0])
 
     def _found(self, path: str, variables: dict | None) -> str | None:
         found = self.find_file_in_search_path(variables, "files", os.path.expanduser(path), ignore_missing=True)
