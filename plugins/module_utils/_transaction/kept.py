@@ -16,7 +16,7 @@ import os
 import shutil
 import time
 from contextlib import contextmanager
-from typing import Iterable, Iterator
+from typing import IO, Callable, Iterable, Iterator
 
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._error import PostfixTlsError
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._transaction import files
@@ -52,21 +52,20 @@ class Kept:
             ) from None
         with file:
             deadline = time.monotonic() + wait
-            while True:
-                try:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except OSError:
-                    if time.monotonic() > deadline:
-                        raise PostfixTlsError(
-                            self.directory, None, "another run has been changing this Postfix for over %g s" % wait,
-                            "Wait for it to end, then run again; nothing was changed.",
-                        ) from None
-                    time.sleep(0.1)
+            self._taken(fcntl.flock, file, deadline, "another run has been changing this Postfix for over %g s" % wait)
             # A restart that outlives its run holds this other kind of lock on the same file, and so does each that is to come.
-            fcntl.lockf(file, fcntl.LOCK_EX)
+            self._taken(fcntl.lockf, file, deadline, "a restart of this Postfix that an earlier run began has not ended within %g s" % wait)
             fcntl.lockf(file, fcntl.LOCK_UN)
             yield self._mend()
+
+    def _taken(self, lock: Callable, file: IO, deadline: float, reason: str) -> None:
+        while True:
+            try:
+                return lock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                if time.monotonic() > deadline:
+                    raise PostfixTlsError(self.directory, None, reason, "Wait for it to end, then run again; nothing was changed.") from None
+                time.sleep(0.1)
 
     def commit(self) -> str | None:
         """What was pending becomes the one generation back. Returns its id, which C(state=restored) may name.

@@ -156,7 +156,7 @@ def renews(etc: Path, tmp_path: Path, monkeypatch):
     monkeypatch.setattr(program, "_PAUSE", 0.0)
     monkeypatch.setattr(_change.Instance, "read", classmethod(lambda _cls, _run, directory: instance(directory)))
     monkeypatch.setattr(_change, "Kept", lambda directory: kept.Kept(directory, str(tmp_path / "lib")))
-    monkeypatch.setattr(program, "run", lambda argv, stdin=None: (0, "", ""))
+    monkeypatch.setattr(program, "run", lambda argv, stdin=None, limit=None: (0, "", ""))
     for name in ("make_live", "wait", "check"):
         monkeypatch.setattr(_change.Service, name, lambda _self, *_arguments: None)
     proven: list = [[]]
