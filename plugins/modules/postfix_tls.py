@@ -318,6 +318,12 @@ options:
     type: str
     choices: [restart, reload, none]
     default: restart
+  start_stopped:
+    description:
+      - Whether a Postfix that does not run is started. By default it stays stopped, as somebody stopped it; a change is written and checked,
+        but not proven on the wire, and RV(findings) says so. One that a killed run left stopped is started all the same.
+    type: bool
+    default: false
   verify:
     description: How chains and listeners are proven.
     type: dict
@@ -338,7 +344,9 @@ options:
         type: float
         default: 10.0
       start_timeout:
-        description: Seconds that Postfix may take to come up.
+        description:
+          - Seconds that Postfix may take to come up. C(postfix check) may take four times as long, a restart six times, for they go through the
+            whole mail queue; what takes longer is ended, and the old state is put back.
         type: float
         default: 30.0
 requirements:
@@ -430,6 +438,11 @@ action_taken:
   returned: always
   type: str
   sample: restart
+running:
+  description: Whether Postfix runs, in check mode whether it would.
+  returned: success
+  type: bool
+  sample: true
 findings:
   description: What the postmaster should know, for instance why the receiving side stays off.
   returned: always
@@ -586,6 +599,7 @@ ARGUMENT_SPEC = {
     "public_encrypt": {"type": "str", "choices": ["refuse", "allow"], "default": "refuse"},
     "unsupported": {"type": "str", "choices": ["refuse", "skip"], "default": "refuse"},
     "action": {"type": "str", "choices": ["restart", "reload", "none"], "default": "restart"},
+    "start_stopped": {"type": "bool", "default": False},
     "verify": {
         "type": "dict",
         "apply_defaults": True,

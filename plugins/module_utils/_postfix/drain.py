@@ -46,18 +46,22 @@ def drain(queue: str, master: int, limit: float) -> int:
 
 def guard(master: int, limit: float) -> int:
     """Forks the process that will let master go on. Returns a descriptor: written to, it looks more often; closed, it lets master go on at once."""
-    ours, theirs = os.pipe()
+    (ours, theirs), (apart, coming) = os.pipe(), os.pipe()
     if os.fork() == 0:
         try:
             os.setsid()
-            os.close(theirs)
+            for end in (theirs, coming):
+                os.close(end)
             nowhere = os.open(os.devnull, os.O_RDWR)
             for stream in range(3):  # nobody who reads those has to wait for it
                 os.dup2(nowhere, stream)
             release(master, ours, limit)
         finally:
             os._exit(0)
-    os.close(ours)
+    for end in (ours, coming):
+        os.close(end)
+    os.read(apart, 1)  # until it is out of reach of whoever ends this session
+    os.close(apart)
     return theirs
 
 

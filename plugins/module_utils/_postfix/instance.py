@@ -188,16 +188,6 @@ class Instance:
                 return meaning
         return "none"
 
-    def bound(self) -> list:
-        """(address, port) of every socket that master(8) opens for receiving; names that are no addresses are left out."""
-        found = []
-        for service in self.services:
-            if service.receives:
-                _host, port, _public = self._reach(service.name)
-                wide = {"all": ("0.0.0.0", "::"), "loopback-only": ("127.0.0.1", "::1")}
-                found += [(address, port) for name in self._interfaces(service.name) for address in wide.get(name, (name,))]
-        return [(address, port) for address, port in found if re.fullmatch(r"[0-9.]+|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*", address)]
-
     def _interfaces(self, name: str) -> list:
         host, _colon, _port = name.rpartition(":")
         return [text.strip("[]") for text in words(host or self.values.get("inet_interfaces") or "all", ", \t")]

@@ -3,12 +3,10 @@
 """Postfix as a running service: check, restart, reload, wait, and what it logged meanwhile."""
 from __future__ import annotations
 
-import errno
 import inspect
 import os
 import re
 import shutil
-import socket
 import sys
 import time
 from typing import Callable
@@ -38,19 +36,19 @@ _SYSTEMD = "/run/systemd/system"
 class Service:
     """The service manager is found, not configured: systemd where it runs, else the init script, else postfix(1)."""
 
-    def __init__(self, run: Run, directory: str, start_timeout: float, bound: Callable[[], list] = list, lock: str | None = None) -> None:
-        """start_timeout: in seconds. bound: (address, port) of each socket that Postfix is to listen on.
+    def __init__(self, run: Run, directory: str, start_timeout: float, taken: Callable[[], list] = list, lock: str | None = None, queue: str | None = None) -> None:
+        """start_timeout: in seconds. taken: what Postfix can't listen on now, in words.
 
-        lock: a file that one restart at a time holds, and that is there.
+        lock: a file that one restart at a time holds, and that is there. queue: queue_directory, asked for without.
         """
         self._run = run
         self._directory = directory
         self._start_timeout = start_timeout
-        self._bound = bound
+        self._taken = taken
         self._lock = lock
         self._log = MailLog(run, directory)
         self._before: int | None = None
-        self._queue: str | None = None
+        self._queue = queue
 
     def running(self) -> bool:
         """Whether there is a master(8)."""
@@ -126,7 +124,7 @@ class Service:
 
     def _why(self, command: list) -> list:
         """Since 3.10 Postfix's own log is not open yet when master(8) finds a port taken, and its word is lost."""
-        return [*_taken(self._bound()), *(self.log() or self._journal(command))]
+        return [*self._taken(), *(self.log() or self._journal(command))]
 
     def _journal(self, command: list) -> list:
         """What systemd kept of a start that failed before Postfix could log anything."""
@@ -175,22 +173,6 @@ class Service:
             _status, out, _err = self._run(["postconf", "-c", self._directory, "-h", "queue_directory"])
             self._queue = out.strip()
         return self._queue
-
-
-def _taken(bound: list) -> list:
-    """Of those, what can't be listened on now."""
-    told = []
-    for address, port in bound:
-        try:
-            with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as listener:
-                listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                if ":" in address:
-                    listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-                listener.bind((address, port))
-        except OSError as error:
-            if error.errno == errno.EADDRINUSE:
-                told.append("port %d at %s: %s" % (port, address, os.strerror(error.errno)))
-    return told
 
 
 def _first_line(text: str) -> str:

@@ -168,6 +168,8 @@ def renews(etc: Path, tmp_path: Path, monkeypatch):
     monkeypatch.setattr(_change.Instance, "read", classmethod(lambda _cls, _run, directory: instance(directory)))
     monkeypatch.setattr(_change, "Kept", lambda directory: kept.Kept(directory, str(tmp_path / "lib")))
     monkeypatch.setattr(program, "run", lambda argv, stdin=None, limit=None: (0, "", ""))
+    monkeypatch.setattr(_change.Service, "running", lambda _self: True)
+    monkeypatch.setattr(_change.startable, "faults", lambda *_arguments: [])
     for name in ("make_live", "wait", "check"):
         monkeypatch.setattr(_change.Service, name, lambda _self, *_arguments: None)
     proven: list = [[]]

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from ansible.module_utils import basic
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix import service
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.main_cf import MainCf
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._transaction import apply, kept
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils import _change
@@ -158,6 +159,8 @@ def live(etc: Path, tmp_path: Path, monkeypatch):
     said: list = []
     starts: list = []
     without_queue = _change.runner()
+    monkeypatch.setattr(service.Service, "_queue_directory", lambda _self: str(tmp_path / "spool"))
+    monkeypatch.setattr(_change.startable, "faults", lambda *_arguments: [])
     monkeypatch.setattr(service.drain, "is_master", lambda process: process in (os.getpid(), os.getppid()))
 
     def command(argv: list, stdin: str | None = None, limit: float | None = None) -> tuple:

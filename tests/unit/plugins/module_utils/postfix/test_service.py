@@ -7,7 +7,6 @@ number is a real one: master(8) is played by this test, or by a process that has
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -244,10 +243,3 @@ def test_one_log_file_that_is_gone_does_not_hide_the_other(host: Host, tmp_path:
     host.log.unlink()
     append(tmp_path / "maillog", WARNING % 1)
     assert at.log() == [WARNING % 1]
-
-
-def test_a_port_that_somebody_else_has_is_told_and_one_that_is_free_is_not() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as other:
-        port = other.getsockname()[1]
-        assert service._taken([("127.0.0.1", port)]) == ["port %d at 127.0.0.1: Address already in use" % port]
-    assert service._taken([("127.0.0.1", port)]) == []
