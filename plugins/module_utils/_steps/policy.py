@@ -50,15 +50,10 @@ def write(draft: Draft) -> None:
 def _anchors(draft: Draft, anchors: dict) -> None:
     """Trust anchors that entries name, also where an SMTP client in a chroot looks for them; those that none names any more go."""
     chroot = draft.host.effective("queue_directory")
-    chrooted = any(service.program == "smtp" and _chrooted(draft, service) for service in draft.master.services)
+    chrooted = any(service.program == "smtp" and draft.chrooted(service) for service in draft.master.services)
     for root, wanted in (("", anchors), (chroot, anchors if chrooted else {})):
         there = own_table.listed(root + os.path.join(draft.host.directory, "tls_trust"))
         for path, text in wanted.items():
             draft.add(root + path, FileState((own_table.HEADER + text).encode(), 0o644))
         for path in there - {root + path for path in wanted}:
             draft.drop(path)
-
-
-def _chrooted(draft: Draft, service: object) -> bool:
-    """master(5): a hyphen means the default, which is y where compatibility_level is below 1."""
-    return service.chroot == "y" or (service.chroot == "-" and draft.host.effective("compatibility_level").partition(".")[0] in ("", "0"))
