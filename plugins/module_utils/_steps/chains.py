@@ -12,6 +12,7 @@ from ansible_collections.mailsec.postfix_tls.plugins.module_utils._chain import 
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._error import PostfixTlsError
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix import values
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.instance import SERVED_BY_CHAIN_FILES, chain_files
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls import certificate
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._steps import own_table
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._steps.draft import Draft
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._transaction import files
@@ -62,7 +63,7 @@ def proven(draft: Draft, chains: list, names: list, named: bool = False) -> tupl
     for path, chain in chains:
         try:
             sound = _sound(draft, chain)
-            served = chain if named else sound
+            served = _in_order(chain) if named else sound
             trusted = _trusted(draft, served, names)
         except PostfixTlsError:
             if draft.intent.self_signed == "allow" or not chain.facts()[0]["self_signed"]:
@@ -72,6 +73,16 @@ def proven(draft: Draft, chains: list, names: list, named: bool = False) -> tupl
         if trusted or draft.intent.self_signed == "allow":
             usable.append((path, served))
     return usable, trust
+
+
+def _in_order(chain: pem.Chain) -> pem.Chain:
+    """The same. Raises PostfixTlsError where the look on the wire would find that certificates do not follow each other."""
+    if certificate.ordered(chain.facts()) is False:
+        raise PostfixTlsError(
+            "chain %s" % chain.name, None, "its certificates are not in order, each followed by its issuer",
+            "Put them in order, leaf first; with tls_certificate_source = remote that is done for you.",
+        )
+    return chain
 
 
 def _sound(draft: Draft, chain: pem.Chain) -> pem.Chain:
@@ -189,7 +200,7 @@ def given(draft: Draft, entries: list, names: list) -> list:
                 held = (files.read(path).content or b"").decode("utf-8", "replace")
                 found[path] = self_signed.chain(draft.host.run, entry["name"], names, held)
             continue
-        key, certificate = (entry.get(part) or source.text(item, entry["%s_file" % part]) for part in ("key", "certificate"))
+        key, certificate = (pem.mended(entry.get(part) or source.text(item, entry["%s_file" % part])) for part in ("key", "certificate"))
         chain, told = assembly.assembled(pem.chain(entry["name"], key, certificate), entry.get("keep_root", False))
         for sentence in told:
             draft.note(
