@@ -59,6 +59,19 @@ WantedBy=multi-user.target
 """
 
 
+#: What all instances have in common; it goes with the last one that needs it.
+SHARED = (PROGRAM, "%s/%s.service" % (_UNITS, NAME), "%s/%s.timer" % (_UNITS, NAME), _CRON, _HOOK)
+
+
+def is_path_unit(path: str) -> bool:
+    return path.startswith("%s/%s-" % (_UNITS, NAME)) and path.endswith(".path")
+
+
+def needed_elsewhere(run: Run, directory: str) -> bool:
+    """Whether another instance than that of this directory has something to renew."""
+    return any(os.path.exists(os.path.join(other, REQUEST)) for other in instances(run) if os.path.realpath(other) != os.path.realpath(directory))
+
+
 def write(draft: Draft) -> None:
     """Raises PostfixTlsError where there is nothing to renew, or no way to start the program."""
     path = os.path.join(draft.host.directory, REQUEST)
@@ -82,7 +95,7 @@ def write(draft: Draft) -> None:
             "renewal", "there is neither systemd nor cron, so nothing looks daily for renewed files", "a daily start of %s" % PROGRAM,
             "install cron or anacron, or start it from what renews the files", "systemd.timer(5), crontab(5)",
         )
-    last = not any(os.path.exists(os.path.join(other, REQUEST)) for other in instances(draft.host.run) if other != draft.host.directory)
+    last = not needed_elsewhere(draft.host.run, draft.host.directory)
     draft.proposal.renewal = True
     for wanted, shared, name, text, mode in (
         (True, True, PROGRAM, None, 0o755),

@@ -31,10 +31,13 @@ compiled = []
 compile_it = payload.source_to_code
 payload.source_to_code = lambda data, path: compiled.append(path) or compile_it(data, path)
 said = None
+def keep(payload):
+    importlib.import_module("%(utils)s._transaction.files").TOP = %(top)r
+    payload.keep()
 %(program)s
 json.dump({"compiled": compiled, "said": said}, sys.stdout)
 """
-IMPORT_CHANGE = "import %s._change\npayload.keep()" % UTILS
+IMPORT_CHANGE = "import %s._change\nkeep(payload)" % UTILS
 IMPORT_ALL = "for name in list(payload._texts): importlib.import_module(name)"
 
 
@@ -76,7 +79,7 @@ def test_the_second_run_compiles_nothing(on_a_host) -> None:
 
 
 def test_what_one_run_adds_is_kept_beside_what_was_kept(on_a_host) -> None:
-    on_a_host("import %s._transaction.plan\npayload.keep()" % UTILS)
+    on_a_host("import %s._transaction.plan\nkeep(payload)" % UTILS)
     assert on_a_host(IMPORT_CHANGE)["compiled"] and on_a_host(IMPORT_CHANGE)["compiled"] == []
 
 
@@ -116,7 +119,7 @@ def test_a_traceback_shows_the_line_whether_it_was_compiled_now_or_before(on_a_h
 
 
 def test_the_renewals_program_is_made_of_it(on_a_host) -> None:
-    bundled = "from %s._renewal.bundle import bundle\nimport hashlib\nsaid = hashlib.sha256(bundle()).hexdigest()\npayload.keep()" % UTILS
+    bundled = "from %s._renewal.bundle import bundle\nimport hashlib\nsaid = hashlib.sha256(bundle()).hexdigest()\nkeep(payload)" % UTILS
     told = [on_a_host(IMPORT_CHANGE + "\n" + bundled) for _run in range(2)]
     assert told[0]["said"] == told[1]["said"] and told[0]["compiled"] and not told[1]["compiled"]
 
