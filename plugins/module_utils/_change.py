@@ -20,7 +20,7 @@ from ansible_collections.mailsec.postfix_tls.plugins.module_utils._transaction i
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._transaction.apply import RENEWAL, Outcome, Transaction
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._transaction.editing import EditLock
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._transaction.kept import Kept, Outdated, Undone, summary_of
-from ansible_collections.mailsec.postfix_tls.plugins.module_utils._transaction.plan import Plan
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._transaction.plan import FileChange, Plan
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._transaction.stopwatch import Stopwatch
 
 #: What check mode can't show: files are read as they are, and a real run reads them as they were.
@@ -83,7 +83,7 @@ class Change:
         with self.kept.locked(editing=self._editing) as taken_back, self._alone():
             host, proposal, proof, outcome = self._carried_out()
             if self.params["state"] == "restored" or proposal.renewal:
-                renewal.settle(self.run, self.params["config_directory"])
+                proposal.plan.findings += renewal.settle(self.run, self.params["config_directory"])
         if self.params["state"] == "restored":
             proposal.receiving = _receives_encrypted(self.read())
         told = self._told(host, proposal, taken_back)
@@ -285,8 +285,11 @@ def _receives_encrypted(host: Instance) -> bool:
 
 def _upgrades(plan: Plan) -> bool:
     """Whether only our own programs become those of another release, for a renewal that stays as it is."""
-    paths = {change.path for change in plan.changes}
-    return bool(paths) and all(path in renewal.SHARED or renewal.is_path_unit(path) for path in paths)
+    def is_program(change: FileChange) -> bool:
+        requested = change.verb == "change" and change.path.endswith("/" + renewal.REQUEST)
+        return requested or change.path in renewal.SHARED or renewal.is_unit(change.path)
+
+    return bool(plan.changes) and all(map(is_program, plan.changes))
 
 
 def _not_kept(asked: str, kept: list) -> dict:

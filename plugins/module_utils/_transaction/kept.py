@@ -34,9 +34,12 @@ GENERATIONS = 5
 
 
 def instance_name(config_directory: str) -> str:
-    """A file name for an instance, another for each: / is written -, and what could be taken for that is escaped with _."""
-    path = os.path.realpath(config_directory).strip("/")
-    return path.replace("_", "__").replace("-", "_-").replace("/", "-")
+    """A file name for an instance, another for each: etc-postfix of /etc/postfix, and with _ at its head and before each - and _ of any that is not in /etc."""
+    path = os.path.realpath(config_directory)
+    directory, name = os.path.split(path)
+    if directory == "/etc":
+        return "etc-%s" % name
+    return "_" + path.strip("/").replace("_", "__").replace("-", "_-").replace("/", "-")
 
 
 class Kept:
