@@ -168,7 +168,7 @@ def test_what_cannot_be_replaced_is_refused_in_check_mode_and_by_the_run_before_
         finally:
             host.run(taken.format(main))
 
-    for name, (results, same, untouched, kept) in each(HOSTS, meet).items():
+    for name, (results, same, untouched, kept) in each(HOSTS[1:], meet).items():
         assert all(result["failed"] and re.search(told, result["msg"]) for result in results), (way, name, results)
         assert "restored" not in results[1] and same and untouched and "pending" not in kept, name
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import hashlib
 import importlib.util
 import json
 import os
@@ -103,6 +104,29 @@ def test_what_is_damaged_is_not_run_and_made_anew(on_a_host, damage) -> None:
     on_a_host.path.write_bytes(damage(whole))
     assert len(on_a_host(IMPORT_CHANGE)["compiled"]) > 50
     assert on_a_host(IMPORT_CHANGE)["compiled"] == []
+
+
+@pytest.mark.parametrize("astray", [
+    lambda path: path.chmod(0o666),
+    lambda path: os.chown(path, 65534, 0),
+    lambda path: path.parent.chmod(0o777),
+    lambda path: path.parent.chmod(0o1775),
+    lambda path: os.chown(path.parent, 65534, 0),
+    lambda path: (path.rename(path.parent.parent / "home"), path.symlink_to(path.parent.parent / "home")),
+    lambda path: (path.unlink(), os.mkfifo(path)),
+], ids=["file 0666", "file of nobody", "folder 0777", "folder 1775", "folder of nobody", "link", "pipe"])
+@pytest.mark.skipif(os.getuid() != 0, reason="only root gives files away")
+def test_what_is_not_roots_alone_is_not_run(on_a_host, astray) -> None:
+    """Compiled of another text, under the head of this one: it would set a name that none of ours has."""
+    on_a_host(IMPORT_CHANGE, other("\nFOREIGN = 1\n"))
+    content = on_a_host.path.read_bytes()
+    head = importlib.util.MAGIC_NUMBER + hashlib.sha256(PACKED.encode()).digest()
+    on_a_host.path.write_bytes(head + content[len(head):])
+    program = "import %s._change\nsaid = hasattr(%s._change, 'FOREIGN')" % (UTILS, UTILS)
+    assert on_a_host(program)["said"] is True, "the attack works where root alone could make it"
+    astray(on_a_host.path)
+    told = on_a_host(program)
+    assert told["said"] is False and len(told["compiled"]) > 50
 
 
 def test_where_nothing_can_be_kept_all_is_as_it_would_be(on_a_host) -> None:
