@@ -46,6 +46,8 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.module_utils.errors import UnsupportedError
 from ansible.plugins.loader import lookup_loader
 from ansible.plugins.lookup import LookupBase
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._certificates import misplaced
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._error import without_keys
 
 #: Ten times as fast, where libyaml is there; each host of a fleet pays it.
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -69,9 +71,10 @@ def complaints(role: str, options: dict, values: dict) -> list:
         hint = "did you mean %s%s?" % (prefix, near[0]) if near else "it has %s." % ", ".join(sorted(options))
         told.append("%s: the role %s has no such variable; %s" % (name, role, hint))
     known = {name: value for name, value in values.items() if name in options}
+    told += misplaced(known)
     for error in ArgumentSpecValidator(options).validate(known).errors:
         told.append("%s%s." % ("Not understood: " if isinstance(error, UnsupportedError) else "", error.msg.rstrip(".")))
-    return told
+    return without_keys(told)  # Ansible's own words name the value that is wrong
 
 
 class LookupModule(LookupBase):

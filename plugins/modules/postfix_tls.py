@@ -506,8 +506,8 @@ import importlib
 import sys
 import typing as t
 
-from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._error import PostfixTlsError
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._module import Module as Keyless
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._payload import Payload
 
 #: Not imported as usual, for Ansible would pack it and all behind it: the action plugin has sent that as _payload.
@@ -595,7 +595,7 @@ ARGUMENT_SPEC = {
 }
 
 
-class Module(AnsibleModule):
+class Module(Keyless):
     """payload: what the action plugin sent along; it is no option, and so in no message, log or result."""
 
     payload: Payload | None = None

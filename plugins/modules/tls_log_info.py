@@ -354,9 +354,9 @@ errors:
 
 import typing as t
 
-from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._audit.audit import audit
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._error import PostfixTlsError
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._module import Module
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.command import runner
 
 ARGUMENT_SPEC = {
@@ -368,7 +368,7 @@ ARGUMENT_SPEC = {
 
 
 def main() -> t.NoReturn:
-    module = AnsibleModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
+    module = Module(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
     try:
         module.exit_json(changed=False, **audit(runner(), **module.params))
     except PostfixTlsError as error:
