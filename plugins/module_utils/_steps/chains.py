@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._chain import assembly, pem, proof, self_signed, source, strength
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._error import PostfixTlsError
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._policy import effect
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix import values
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.instance import SERVED_BY_CHAIN_FILES, chain_files
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls import certificate
@@ -121,7 +122,7 @@ def _trusted(draft: Draft, chain: pem.Chain, names: list) -> bool:
         file, folder = (draft.effective("smtpd_tls_CA%s" % kind) for kind in ("file", "path"))
         if len(chain.certificates) > 1 or not (file or folder):
             raise
-        if folder and any(service.receives and draft.chrooted(service) for service in draft.master.services):
+        if folder and any(service.receives and effect.chrooted(draft.host, service) for service in draft.master.services):
             folder = draft.host.effective("queue_directory") + folder  # it is looked at by each process, in its chroot
         trusted = proof.prove(chain, names, draft.intent.ca_file, (file, folder))
         draft.note(

@@ -11,7 +11,7 @@ from ansible_collections.mailsec.postfix_tls.plugins.module_utils._error import 
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix import values
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.instance import Instance
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.main_cf import MainCf
-from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.master_cf import MasterCf, Service
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.master_cf import MasterCf
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._transaction import files
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._transaction.files import FileState
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._transaction.plan import Plan
@@ -129,10 +129,6 @@ class Draft:
         """A parameter of main.cf as it is going to be, with $names expanded."""
         wanted = self.wanted.get(name)
         return self.host.expanded(values.as_text(wanted)) if wanted else "" if name in self.wanted else self.host.effective(name)
-
-    def chrooted(self, service: Service) -> bool:
-        """Whether its processes change their root directory; the default did until Postfix 3.0."""
-        return service.chroot == "y" or (service.chroot == "-" and self.host.effective("compatibility_level").partition(".")[0] in ("", "0"))
 
     def add(self, path: str, state: FileState, secret: bool = False, describe: object = None) -> None:
         """A file to be there before main.cf refers to it. describe: state -> what a diff may say of a secret file."""
