@@ -4,13 +4,12 @@
 from __future__ import annotations
 
 import time
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
-from typing import Callable
+from typing import Callable, ContextManager
 
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._error import PostfixTlsError
-from ansible_collections.mailsec.postfix_tls.plugins.module_utils._transaction import files
-from ansible_collections.mailsec.postfix_tls.plugins.module_utils._transaction.kept import Kept
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._transaction.kept import Kept, Outdated, carry_out
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._transaction.plan import Plan
 
 
@@ -41,6 +40,7 @@ class Transaction:
     ready: raises PostfixTlsError where Postfix could not start with the plan. stopped: it did not run before, and is to be started now.
     check: looks at what was written before it is live. prove: returns results, or raises PostfixTlsError.
     observe: {listener: what a peer sees there now}; what answered before a change has to answer the same when restored.
+    written: called once all files are written. restoring: what the files are held by while they are put back.
     """
 
     kept: Kept
@@ -53,6 +53,8 @@ class Transaction:
     ready: Callable[[], None] = lambda: None
     stopped: bool = False
     went_live: bool = False
+    written: Callable[[], None] = lambda: None
+    restoring: Callable[[], ContextManager] = nullcontext
 
     def carry_out(self, plan: Plan) -> Outcome:
         """Raises PostfixTlsError, with details C(restored) and C(log), where it does not hold."""
@@ -66,11 +68,14 @@ class Transaction:
         seen_before = {} if resumed or self.action == "none" else self.observe()
         self.kept.pending.keep(plan.changes, self.kind)
         try:
-            for change in plan.changes:
-                files.write(change.path, change.after)
+            carry_out(plan.changes)
+            self.written()
             self.service.check()
             self.check()
             results = self._live()
+        except Outdated:
+            self._withdraw(resumed)
+            raise
         except PostfixTlsError as error:
             raise self._restore(error, seen_before) from None
         except Exception as error:  # whatever it was, Postfix does not stay on a state that is not proven
@@ -81,8 +86,14 @@ class Transaction:
     def _committed(self) -> str | None:
         if self.kind != RENEWAL:
             return self.kept.commit()
-        self.kept.pending.discard()
+        self.kept.absorb()
         return None
+
+    def _withdraw(self, resumed: bool) -> None:
+        """Nothing is live yet: what was written of a plan that is out of date is undone, and what a killed run left is left for the next try."""
+        self.kept.pending.take_back()
+        if not resumed:
+            self.kept.pending.discard()
 
     def _live(self) -> list:
         if self.action == "none":
@@ -94,6 +105,7 @@ class Transaction:
 
     def _confirm(self) -> Outcome:
         """Nothing to write. Where Postfix does not serve what is written (stopped, never restarted), it is made to."""
+        self.written()
         if self.action == "none":
             return Outcome()
         if not self.stopped:
@@ -111,7 +123,9 @@ class Transaction:
         """Puts back what was kept and makes it live; the error then says what was tried and what is so now."""
         log = error.details.get("log") or self.service.log()
         try:
-            paths = self.kept.pending.put_back()
+            self.written()
+            with self.restoring():
+                paths = self.kept.pending.put_back()
             back = "The old state is back%s: %s." % (self._live_again(seen_before), ", ".join(sorted(paths)))
         except Exception as second:  # whatever it was, the first error is the one to tell
             return PostfixTlsError(
@@ -119,6 +133,8 @@ class Transaction:
                 "The old files are kept in %s." % self.kept.pending.directory,
                 **dict(error.details, restored=False, log=log),
             )
+        if self.kept.pending.others:
+            back += " What others wrote meanwhile stays: %s." % "; ".join(self.kept.pending.others)
         self.kept.pending.discard()
         logged = " Postfix logged: %s" % " | ".join(log) if log else ""
         return PostfixTlsError(
