@@ -69,13 +69,14 @@ class Change:
         with self.kept.locked() as taken_back:
             host = self.read()  # another run, or a killed one that is mended now, may have left it otherwise
             proposal = self.stopwatch.timed("plan", self._propose)(host)
-            proof = Proof(self.read, self.run, proposal, self.verify["ca_file"], self.verify["timeout"], self.diff)
+            proof = self._proof(proposal)
             outcome = self._transaction(proof).carry_out(proposal.plan)
             if self.params["state"] == "restored" or proposal.renewal:
                 renewal.settle(self.run, self.params["config_directory"])
         if self.params["state"] == "restored":
             proposal.receiving = _receives_encrypted(self.read())
         told = self._told(host, proposal, taken_back)
+        told["findings"] = told["findings"] + proof.findings
         if outcome.changed:
             told["diff"] = told["diff"] + proof.difference(outcome.before, outcome.results)
         return dict(
@@ -91,6 +92,8 @@ class Change:
 
     def _predicted(self, host: Instance) -> dict:
         proposal = self._propose(host)
+        if self.params["action"] != "none":
+            self._proof(proposal).foreseen()
         resumed = self.kept.pending.exists()
         if resumed:
             proposal.plan.findings.append(_INTERRUPTED)
@@ -102,6 +105,10 @@ class Change:
             transaction="",
             resumed=resumed,
         )
+
+    def _proof(self, proposal: Proposal) -> Proof:
+        strict = self.verify.get("unproven") == "fail"  # what is kept for a renewal does not say
+        return Proof(self.read, self.run, proposal, self.verify["ca_file"], self.verify["timeout"], self.diff, strict)
 
     def _told(self, host: Instance, proposal: Proposal, taken_back: Sequence = ()) -> dict:
         whole = Plan([*taken_back, *proposal.plan.changes])
@@ -159,6 +166,7 @@ class Change:
         service = Service(self.run, self.params["config_directory"], self.verify["start_timeout"], lambda: self.read().bound(), self.kept.lock)
         service.make_live = self.stopwatch.timed("live", service.make_live)
         service.wait = self.stopwatch.timed("live", service.wait)
+        proof.logged = service.log
         return Transaction(
             kept=self.kept,
             action=self.params["action"],

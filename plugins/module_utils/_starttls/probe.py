@@ -245,8 +245,17 @@ class _Probe:
 
 
 def _vantage(source: str | None, address: str | None) -> dict:
-    """own: a look at the machine itself, from which some protections can't be seen."""
-    return {"source": source, "own": None if source is None else source == address or ipaddress.ip_address(address).is_loopback}
+    """source: None where no connection came about. own: a look at the machine itself, from which some protections can't be seen."""
+    if source is None:
+        return {"source": None, "own": None}
+    here, there = _plain(source), _plain(address)
+    return {"source": str(here), "own": here == there or there.is_loopback}
+
+
+def _plain(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    """Without the interface it is on, and an IPv4 address as such, as Postfix logs it too."""
+    parsed = ipaddress.ip_address(address.partition("%")[0])
+    return getattr(parsed, "ipv4_mapped", None) or parsed
 
 
 def _tls(verified: Handshake) -> dict:
