@@ -114,8 +114,7 @@ class Proof:
             for one in looks:
                 if one.unsettled:
                     one.patient = one.hasty
-                    one.facts = self._probe(one.listener, one.named, one.patient)
-                    one.found = self._sorted(one)
+                    self._look_at(one)
             return looks
 
         until(look, lambda done: not any(one.unsettled for one in done))
@@ -126,6 +125,14 @@ class Proof:
             for finding in one.found.refuting + (one.found.unproven if self.strict else []):
                 raise _refuted(one, finding, results)
         return results
+
+    def _look_at(self, one: _Look) -> None:
+        """Once more; what refuted the change stays so where the next look meets a limit, and sees nothing."""
+        facts, found = one.facts, one.found
+        one.facts = self._probe(one.listener, one.named, one.patient)
+        one.found = self._sorted(one)
+        if found and found.refuting and one.found.unproven:
+            one.facts, one.found = facts, found
 
     def _sorted(self, one: _Look) -> Sorted:
         before = (self._before or {}).get(one.listener.service) if one.named is None else None

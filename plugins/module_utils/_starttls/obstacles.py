@@ -20,7 +20,7 @@ class Obstacle(NamedTuple):
 
 _EXCEPTED = "a higher limit, or whoever looks from there in smtpd_client_event_limit_exceptions, which is $mynetworks by default"
 
-OBSTACLES = tuple(Obstacle(re.compile(pattern), parameter, remedy) for pattern, parameter, remedy in (
+OBSTACLES = tuple(Obstacle(re.compile(pattern, re.IGNORECASE), parameter, remedy) for pattern, parameter, remedy in (
     ("too many new TLS sessions", "smtpd_client_new_tls_session_rate_limit", _EXCEPTED),
     ("too many connections from", "smtpd_client_connection_rate_limit, smtpd_client_connection_count_limit", _EXCEPTED),
     (
@@ -28,7 +28,7 @@ OBSTACLES = tuple(Obstacle(re.compile(pattern), parameter, remedy) for pattern, 
         "a higher limit (it is $smtpd_client_connection_count_limit by default)",
     ),
     (
-        "(?i)no client certificate presented|client certificate not trusted|certificate required", "smtpd_tls_req_ccert",
+        "no client certificate presented|client certificate not trusted|certificate required", "smtpd_tls_req_ccert",
         "nothing, where clients are to have a certificate: what follows the handshake is seen only by who has one",
     ),
     (

@@ -58,7 +58,7 @@ def handshake(facts: dict, _expectation: Expectation) -> Seen:
         return _unseen(facts)
     if tls["handshake"] == "done":
         return Seen("pass", "%s, %s" % (tls["version"], tls["cipher"]))
-    return Seen("fail" if tls["handshake"] == "refused" else "unknown", tls["reason"])
+    return Seen("fail" if tls["handshake"] == "refused" and not obstacle(tls["reason"]) else "unknown", tls["reason"])
 
 
 def _all_seen(look: Callable) -> Callable:
