@@ -116,7 +116,7 @@ def test_a_traceback_shows_the_line_whether_it_was_compiled_now_or_before(on_a_h
 
 
 def test_the_renewals_program_is_made_of_it(on_a_host) -> None:
-    bundled = "from %s._renewal.bundle import bundle\nimport hashlib\nsaid = hashlib.sha256(bundle()).hexdigest()\npayload.keep()" % UTILS
+    bundled = "from %s._renewal.bundle import bundle\nimport hashlib\nsaid = hashlib.sha256(bundle(\"/usr/bin/python3\")).hexdigest()\npayload.keep()" % UTILS
     told = [on_a_host(IMPORT_CHANGE + "\n" + bundled) for _run in range(2)]
     assert told[0]["said"] == told[1]["said"] and told[0]["compiled"] and not told[1]["compiled"]
 
