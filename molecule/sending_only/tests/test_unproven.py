@@ -15,7 +15,9 @@ CERTIFICATE = {
 }
 NAMES = ("selfsigned", "nocert")
 HEALTHY = "/root/unproven"
-RESTART = "postfix stop 2>/dev/null; if [ -d /run/systemd/system ]; then systemctl reset-failed 'postfix*'; systemctl restart postfix; else postfix start; fi 2>&1"
+RESTART = (
+    "if [ -d /run/systemd/system ]; then systemctl reset-failed 'postfix*'; systemctl restart postfix; else postfix stop; postfix start; fi 2>&1"
+)
 
 #: Of a server of dovecot's, as much as makes smtpd offer AUTH: its half of the greeting of Dovecot's authentication protocol.
 DOVECOT = r"""
@@ -73,7 +75,7 @@ def given(hosts):
             host.run("postconf -e %s; touch -d '1 minute ago' /etc/postfix/m*.cf; %s" % (" ".join("'%s=%s'" % item for item in parameters.items()), RESTART))
     yield give
     for host in hosts:
-        host.run("rm -rf /etc/postfix; cp -a {0} /etc/postfix; touch -d '1 minute ago' /etc/postfix/m*.cf; {1}".format(HEALTHY, RESTART))
+        host.run("rm -rf /etc/postfix; cp -a {0} /etc/postfix".format(HEALTHY))  # what is next set makes it live
 
 
 def loglevel(host: Host) -> str:
