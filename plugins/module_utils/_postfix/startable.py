@@ -18,6 +18,7 @@ from contextlib import closing, suppress
 from typing import Iterator
 
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._error import PostfixTlsError
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix import addresses
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.instance import Instance
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.main_cf import MainCf
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.master_cf import MasterCf, Service
@@ -31,10 +32,6 @@ DIRECTORIES = ("queue_directory", "daemon_directory", "command_directory")
 PARAMETERS = (*DIRECTORIES, "inet_interfaces", "inet_protocols", "known_tcp_ports", "mail_owner", "setgid_group", "master_service_disable")
 
 _FAMILIES = {"ipv4": (socket.AF_INET,), "ipv6": (socket.AF_INET6,), "all": (socket.AF_INET, socket.AF_INET6)}
-_WIDE = {
-    "all": {socket.AF_INET: "0.0.0.0", socket.AF_INET6: "::"},
-    "loopback-only": {socket.AF_INET: "127.0.0.1", socket.AF_INET6: "::1"},
-}
 _LISTENS = "0A"
 
 
@@ -46,7 +43,7 @@ def faults(host: Instance, master: int | None) -> list:
 def taken(host: Instance, master: int | None) -> list:
     """What can't be listened on now, in a sentence each."""
     return [
-        error.reason for service in _opened(host) if service.kind == "inet" for error in _sockets(host, service, _held(master))
+        error.reason for service in opened(host) if service.kind == "inet" for error in _sockets(host, service, _held(master))
         if isinstance(error, Taken)
     ]
 
@@ -90,16 +87,16 @@ def _main(host: Instance) -> Iterator[PostfixTlsError]:
     for word in protocols:
         if word not in _FAMILIES:
             yield PostfixTlsError("inet_protocols", word, "Postfix knows ipv4, ipv6 and all", "Write one of these.")
-    for word in words(host.effective("inet_interfaces"), ", \t"):
-        if word not in _WIDE:
+    for word in addresses.interfaces(host.effective("inet_interfaces")):
+        if word not in addresses.WILDCARDS:
             yield from _of_interface(word, _families(host))
 
 
 def _of_interface(word: str, families: tuple) -> Iterator[PostfixTlsError]:
-    addresses = _addresses(word, families)
-    if not addresses:
+    found = _addresses(word, families)
+    if not found:
         yield PostfixTlsError("inet_interfaces", word, "it is no address, or name of one, of the protocols in inet_protocols", "Mend or remove it.")
-    for family, address in addresses:
+    for family, address in found:
         if _refused(family, address, 0) == errno.EADDRNOTAVAIL:
             yield PostfixTlsError("inet_interfaces", word, "no interface of this host has the address %s" % address, "Mend or remove it.")
 
@@ -108,7 +105,7 @@ def _services(host: Instance, master: int | None) -> Iterator[PostfixTlsError]:
     held, open_here = _held(master), _paths(master)
     directory = host.effective("daemon_directory")
     live = os.path.isdir(directory)  # else each program lacks, and that has been said
-    for service in _opened(host):
+    for service in opened(host):
         inet = service.kind == "inet"
         if inet:
             yield from _sockets(host, service, held)
@@ -120,16 +117,11 @@ def _services(host: Instance, master: int | None) -> Iterator[PostfixTlsError]:
             )
 
 
-def _opened(host: Instance) -> list:
-    """The services that master(8) starts: of a service written twice the last, and none that master_service_disable matches first without a !."""
-    patterns = words(host.effective("master_service_disable"), ", \t")
-    services = {service.key: service for service in host.services}.values()
-
-    def off(service: Service) -> bool:
-        said = (service.kind, service.key, "%s.%s" % (service.name, service.kind))
-        return next((not pattern.startswith("!") for pattern in patterns if pattern.lstrip("!") in said), False)
-
-    return [service for service in services if not off(service)]
+def opened(host: Instance) -> list:
+    """The services that master(8) starts: of a service written twice the last."""
+    disabled = host.effective("master_service_disable")
+    return [service for service in {service.key: service for service in host.services}.values()
+            if addresses.opened(disabled, service.name, service.kind)]
 
 
 def _sockets(host: Instance, service: Service, held: set) -> Iterator[PostfixTlsError]:
@@ -140,10 +132,10 @@ def _sockets(host: Instance, service: Service, held: set) -> Iterator[PostfixTls
         yield PostfixTlsError(item, None, "no TCP port is known by that name", "Write the number, or add it to /etc/services.")
         return
     for word in _interfaces(host, service):
-        wide, addresses = word in _WIDE, _addresses(word, families)
-        if not addresses:
+        wide, found = word in addresses.WILDCARDS, _addresses(word, families)
+        if not found:
             yield PostfixTlsError(item, None, "%s is no address, or name of one, of the protocols in inet_protocols" % word, "Mend the address.")
-        for family, address in addresses:
+        for family, address in found:
             refusal = _refused(family, address, port)
             if refusal == errno.EADDRNOTAVAIL and not wide:
                 yield PostfixTlsError(item, None, "no interface of this host has the address %s" % address, "Mend the address.")
@@ -166,8 +158,8 @@ def _families(host: Instance) -> tuple:
 
 
 def _interfaces(host: Instance, service: Service) -> list:
-    own, _colon, _port = service.name.rpartition(":")
-    return [own] if own else words(host.effective("inet_interfaces") or "all", ", \t")
+    own, _port = addresses.split(service.name)
+    return [own] if own else addresses.interfaces(host.effective("inet_interfaces"))
 
 
 def _port(host: Instance, service: Service) -> int | None:
@@ -185,14 +177,13 @@ def _port(host: Instance, service: Service) -> int | None:
 
 def _addresses(word: str, families: tuple) -> list:
     """(family, address) of what stands in inet_interfaces or before a port."""
-    if word in _WIDE:
-        return [(family, _WIDE[word][family]) for family in families]
-    text = re.sub(r"^ipv6:", "", word.strip("[]"), flags=re.IGNORECASE)
+    if word in addresses.WILDCARDS:
+        return [pair for pair in zip(_FAMILIES["all"], addresses.WILDCARDS[word]) if pair[0] in families]
     with suppress(ValueError):
-        family = socket.AF_INET6 if ipaddress.ip_address(text).version == 6 else socket.AF_INET
-        return [(family, text)] if family in families else []
+        family = socket.AF_INET6 if ipaddress.ip_address(word).version == 6 else socket.AF_INET
+        return [(family, word)] if family in families else []
     with suppress(OSError, UnicodeError):
-        found = dict.fromkeys((entry[0], entry[4][0]) for entry in socket.getaddrinfo(text, None, type=socket.SOCK_STREAM))
+        found = dict.fromkeys((entry[0], entry[4][0]) for entry in socket.getaddrinfo(word, None, type=socket.SOCK_STREAM))
         return [(family, address) for family, address in found if family in families]
     return []
 
@@ -219,7 +210,7 @@ def _ours(family: int, address: str, port: int, held: set) -> bool:
 
 def _rivals(family: int, address: str, port: int) -> list:
     """The inodes of sockets that listen there, or on all addresses, or on any where all are asked for."""
-    wide = _WIDE["all"][family]
+    wide = dict(zip(_FAMILIES["all"], addresses.WILDCARDS["all"]))[family]
     return [inode for other, at, inode in _listening(family) if at == port and (other in (address, wide) or address == wide)]
 
 
