@@ -15,7 +15,7 @@ import time
 import traceback
 
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._change import Change
-from ansible_collections.mailsec.postfix_tls.plugins.module_utils._chain import pem
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._chain import pem, strength
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._error import PostfixTlsError
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.command import run
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.instance import Instance
@@ -155,7 +155,7 @@ def _facts(path: str) -> list:
 
 def _leaf(path: str) -> str:
     facts = _facts(path)[0]
-    return "%s (%s, valid until %s, sha256 %s)" % (path, facts["subject"] or ", ".join(name.partition(":")[2] for name in facts["names"]), facts["not_after"], facts["sha256"])
+    return "%s (%s, valid until %s, sha256 %s)" % (path, strength.called(facts), facts["not_after"], facts["sha256"])
 
 
 def _say(level: int, line: str) -> None:

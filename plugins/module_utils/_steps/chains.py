@@ -60,6 +60,11 @@ def proven(draft: Draft, chains: list, names: list) -> tuple:
         try:
             strength.judge(chain, draft.intent.profiles.get("smtpd"), draft.intent.min_days_left)
             trusted = proof.prove(chain, names, draft.intent.ca_file)
+            if too_much := strength.out_of_reach(chain.facts()[0], draft.intent.min_days_left):
+                draft.note(
+                    "chains", "chain %s: %s" % (chain.name, too_much), "fewer days than two thirds of those it is issued for",
+                    "ask for fewer (tls_certificate_min_days_left, the module's verify.min_days_left)", "RFC 5280 section 4.1.2.5",
+                )
         except PostfixTlsError:
             if draft.intent.self_signed == "allow" or not chain.facts()[0]["self_signed"]:
                 raise
