@@ -155,7 +155,7 @@ NEW = {"tls_certificate_name": "new"}
 def test_what_the_directory_says_of_an_order_is_told_by_every_certbot(host: Host) -> None:
     """certbot 2.1 with Python 3.11 says "can't set attribute" of it, and no more."""
     said = refused(host, **NEW, tls_certificate_names=[host.fqdn, "x.blocked.test"])
-    assert "x.blocked.test (rejectedIdentifier). Name only what this directory issues for" in said, said
+    assert '"x.blocked.test" (rejectedIdentifier). Name only what this directory issues for' in said, said
 
 
 def test_cli_ini_has_no_say_in_keys_and_burns_no_certificate(trixie: Host) -> None:
