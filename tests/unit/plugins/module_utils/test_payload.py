@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils import _payload
-from ansible_collections.mailsec.postfix_tls.plugins.module_utils._tls.profiles import PROFILES
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._tls.profiles import DEFAULT, PROFILES
 from ansible_collections.mailsec.postfix_tls.plugins.modules import postfix_tls
 
 HERE = Path(_payload.__file__).parent
@@ -131,4 +131,4 @@ def test_ansible_packs_the_two_alone() -> None:
 
 
 def test_the_module_offers_the_profiles_that_there_are() -> None:
-    assert postfix_tls.PROFILES == list(PROFILES)
+    assert postfix_tls.PROFILES == [DEFAULT, *PROFILES]
