@@ -81,8 +81,12 @@ def _of_client(values: dict, program: str, services: list) -> Iterator[Wrong]:
     if own("tls_wrappermode").lower() == "yes" and level in ("none", "may"):
         yield Wrong(named("tls_security_level", "tls_wrappermode"), level, "with %s_tls_wrappermode = yes, Postfix sends nothing below level encrypt" % program,
                     "Write %s: encrypt, or a stronger one; or %s_tls_wrappermode: no." % (level_name, program))
+    for name in named("tls_verify_cert_match", "tls_secure_cert_match"):
+        if name in values and not values[name].strip():
+            yield Wrong((name,), "", "it may not be empty: Postfix's client does not start, at whatever level", "Leave it out.")
     if level == "none":
         return
+    yield from _without_tlsmgr(values, services, named("tls_security_level"), level)
     if level in _DANE:
         yield from _of_dane(own, values, program, level)
     if level == "fingerprint" and not own("tls_fingerprint_cert_match").strip():
@@ -93,15 +97,20 @@ def _of_client(values: dict, program: str, services: list) -> Iterator[Wrong]:
         if not any(own(name) for name in anchors) and values.get("tls_append_default_CA", "").lower() != "yes":
             yield Wrong((level_name, *named(*anchors), "tls_append_default_CA"), level, "without CAs to trust, no certificate is verified and Postfix sends nothing",
                         "Write %s_tls_CApath: /etc/ssl/certs, or another store." % program)
-        if not own("tls_%s_cert_match" % level).strip():
-            yield Wrong(named("tls_security_level", "tls_%s_cert_match" % level), level, "without names to match, Postfix sends nothing",
-                        "Leave %s_tls_%s_cert_match out." % (program, level))
     if own("tls_servername") and not _HOSTNAME.match(own("tls_servername")):
         yield Wrong(named("tls_servername"), own("tls_servername"), "it is no host name, and Postfix then sends nothing", "Write a host name, nexthop or hostname.")
     proxy = values.get("tlsproxy_service_name", "tlsproxy")
     if own("tls_connection_reuse").lower() == "yes" and not _there(services, proxy, "tlsproxy"):
         yield Wrong((*named("tls_connection_reuse"), "tlsproxy_service_name"), "yes", "master.cf has no service %s, without which no TLS comes about" % proxy,
                     "Uncomment tlsproxy in master.cf first.")
+
+
+def _without_tlsmgr(values: dict, services: list, names: tuple, level: str) -> Iterator[Wrong]:
+    """tlsmgr(8) has the seed of every key. A master.cf without cleanup is not a whole one, and says nothing."""
+    manager = values.get("tlsmgr_service_name") or "tlsmgr"
+    if _there(services, "cleanup", "cleanup") and not _there(services, manager, "tlsmgr"):
+        yield Wrong((*names, "tlsmgr_service_name"), level, "master.cf has no service %s, without which no TLS comes about" % manager,
+                    "Uncomment tlsmgr in master.cf first.")
 
 
 def _of_dane(own: object, values: dict, program: str, level: str) -> Iterator[Wrong]:
@@ -128,6 +137,8 @@ def _of_server(host: Instance, service: Service, values: dict) -> Iterator[Wrong
             yield Wrong(("postscreen_tls_security_level", "smtpd_tls_security_level", "tlsproxy_service_name"), level,
                         "master.cf has no service %s, without which postscreen can do no TLS" % proxy, "Uncomment tlsproxy in master.cf first.")
         return
+    if wrapper or level != "none":
+        yield from _without_tlsmgr(values, host.services, (mandatory or "smtpd_tls_security_level",), level)
     nothing = "smtpd has no certificate, and refuses all mail there"
     bare = values.get("smtpd_tls_cert_file", "").lower() == "none"
     if mandatory and not chain_files(values) and not bare:

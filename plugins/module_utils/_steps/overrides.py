@@ -19,6 +19,8 @@ def tell(draft: Draft, after: Instance) -> None:
             asked = draft.written.get(name)
             if asked is None or name in draft.services.get(service.key, {}) or not _reads(service, name):
                 continue
+            if name == "smtpd_tls_chain_files" and after.chain_files(service):
+                continue  # a certificate of its own, not less than what is asked for
             if values.weaker(name, after.effective(name, service) if "$" in value else value, asked):
                 draft.note(
                     "overrides", "master.cf: %s has -o %s=%s, which defeats the %s of main.cf there" % (service.key, name, value, asked),

@@ -57,10 +57,20 @@ def _versions(before: Instance, after: Instance, side: str, mandatory: str) -> l
 
 def _suites(before: Instance, after: Instance, side: str, mandatory: str) -> list:
     """The best first, the rest counted. Of TLS 1.3 all stay."""
+    if not _below_tls13(before, side, mandatory) or not _below_tls13(after, side, mandatory):
+        return []
     left = _agreeable(after, side, mandatory)
     lost = [name for name in _agreeable(before, side, mandatory) if name not in left] if left else []
     lost.sort(key=lambda name: _order().get(name, len(_order())))
     return lost[:_SHOWN] + (["%d suites more" % len(lost[_SHOWN:])] if lost[_SHOWN:] else [])
+
+
+def _below_tls13(host: Instance, side: str, mandatory: str) -> bool:
+    """Whether any version is on that suites of the list are for."""
+    try:
+        return bool(protocol_list.accepted(host.effective("%s_tls_%sprotocols" % (side, mandatory))) - {"TLSv1.3", "SSLv2"})
+    except PostfixTlsError:
+        return False
 
 
 def _order() -> dict:
