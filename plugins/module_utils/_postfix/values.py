@@ -154,6 +154,12 @@ def weaker(name: str, one: str, other: str) -> bool:
     return True
 
 
+def usable(name: str, text: str, host: Instance) -> bool:
+    """Whether Postfix can make anything of an effective value; of levels of the other side, smtpd can of some."""
+    kind = kind_of(name)
+    return (kind == "receiving-level" and text in _TAKEN_FOR) or judged(kind, text, host) is None
+
+
 def has_order(name: str) -> bool:
     """Whether of two values of this parameter one can ask less than the other."""
     kind = kind_of(name)

@@ -23,7 +23,9 @@ def tell(draft: Draft, after: Instance) -> None:
 
 def _tell(draft: Draft, name: str, where: str, before: str, now: str) -> None:
     # What was empty asked for nothing, or what was obsolete said it instead, which has a finding of its own.
-    if before == now or not before or obsolete.is_obsolete(name, draft.host) or not values.has_order(name) or not values.weaker(name, now, before):
+    if before == now or not before or obsolete.is_obsolete(name, draft.host) or not values.has_order(name):
+        return
+    if not values.usable(name, before, draft.host) or not values.weaker(name, now, before):
         return
     refers = draft.main.raw(name) or ""
     because = " (%s)" % refers if not where and name not in draft.changed and "$" in refers else ""

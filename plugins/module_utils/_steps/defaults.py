@@ -29,9 +29,8 @@ def there(draft: Draft, asked: str, name: str) -> str:
         return values.as_text(draft.carried[asked])
     if draft.main.raw(name) is None:
         return ""
-    value, kind = draft.host.effective(name), values.kind_of(name)
-    unusable = values.judged(kind, value, draft.host) and not (kind == "receiving-level" and value in values.LEVELS["sending-level"])
-    return "" if unusable else value
+    value = draft.host.effective(name)
+    return value if values.usable(name, value, draft.host) else ""
 
 
 def _settle_profile(draft: Draft) -> None:
