@@ -63,6 +63,8 @@ def _postmap(table: dict | None, options: list, stdin: str, kind: str, name: str
         return 0, "", ""
     if table is None and index.exists():
         table = dict(line.split("\t", 1) for line in index.read_text(encoding="utf-8").splitlines())
+    if table is None and kind == "inline":
+        table = {}
     if table is None:
         return 1, "", "postmap: fatal: open database: No such file or directory\n"
     found = table if options == ["-s"] else {key: table[key] for key in stdin.splitlines() if key in table}

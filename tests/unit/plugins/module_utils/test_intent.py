@@ -259,19 +259,19 @@ def test_receiving_is_switched_off_without_looking_at_certificates(etc: Path) ->
 
 
 def test_a_policy_stands_in_front_of_what_is_there(etc: Path) -> None:
-    (etc / "main.cf").write_text("smtp_tls_policy_maps = inline:{a.example=none, b.example=may} hash:/x\n", encoding="utf-8")
+    (etc / "main.cf").write_text("smtp_tls_policy_maps = inline:{a.example=none, b.example=may} socketmap:unix:/x:postfix\n", encoding="utf-8")
     partner = [{"destination": "partner.example", "level": "encrypt"}]
     proposal = ask(etc, policy={"destinations": partner})
     carry_out(proposal)
     mine = "texthash:%s" % (etc / "tls_policy")
-    assert MainCf(main_cf(etc)).raw("smtp_tls_policy_maps") == "%s, inline:{a.example=none, b.example=may}, hash:/x" % mine
+    assert MainCf(main_cf(etc)).raw("smtp_tls_policy_maps") == "%s, inline:{a.example=none, b.example=may}, socketmap:unix:/x:postfix" % mine
     assert proposal.tables == {mine: {"partner.example": "encrypt"}}
     assert ask(etc, policy={"destinations": partner}).plan.changes == []
     assert ask(etc, policy=None).plan.changes == []
     leaving = ask(etc, policy={"destinations": []})
     assert [change.path for change in leaving.plan.changes] == [str(etc / "main.cf"), str(etc / "tls_policy")], "main.cf lets go of it first"
     carry_out(leaving)
-    assert MainCf(main_cf(etc)).raw("smtp_tls_policy_maps") == "inline:{a.example=none, b.example=may}, hash:/x"
+    assert MainCf(main_cf(etc)).raw("smtp_tls_policy_maps") == "inline:{a.example=none, b.example=may}, socketmap:unix:/x:postfix"
     assert not (etc / "tls_policy").exists()
 
 
@@ -315,8 +315,32 @@ def test_a_long_policy_that_leaves_takes_its_index_along_and_one_of_somebody_els
     carry_out(ask(etc, policy={"destinations": []}))
     assert not list(etc.glob("tls_policy*")) and MainCf(main_cf(etc)).raw("smtp_tls_policy_maps") is None
     (etc / "tls_policy.db").write_text("theirs", encoding="utf-8")
-    with pytest.raises(PostfixTlsError, match="tls_policy: this file is not one that was written here"):
+    with pytest.raises(PostfixTlsError, match=r"/tls_policy\.db: this file is not one that was written here"):
         ask(etc, policy=long_policy(1))
+
+
+def test_a_table_that_was_moved_away_leaves_the_list_too(etc: Path) -> None:
+    path = etc / "tls_policy"
+    partner = {"destinations": [{"destination": "partner.example", "level": "encrypt"}]}
+    for kind in ("hash", "proxy:hash", "cdb", "regexp"):
+        (etc / "main.cf").write_text("smtp_tls_policy_maps = %s:%s, inline:{a.example=may}\n" % (kind, path), encoding="utf-8")
+        carry_out(ask(etc, policy=partner))
+        assert MainCf(main_cf(etc)).raw("smtp_tls_policy_maps") == "texthash:%s, inline:{a.example=may}" % path
+        assert ask(etc, policy=partner).plan.changes == []
+
+
+@pytest.mark.parametrize("table, wrong", [
+    ("hash:/old", "smtp_tls_policy_maps = hash:/old: .*would send no mail but that which an entry is for.*postmap hash:/old"),
+    ("regexp:/old", "smtp_tls_policy_maps = regexp:/old: "), ("socketmap:inet:127.0.0.1:8461:postfix", ""),
+])
+def test_a_table_behind_ours_that_cannot_be_opened_is_refused(etc: Path, table: str, wrong: str) -> None:
+    (etc / "main.cf").write_text("smtp_tls_policy_maps = %s\n" % table, encoding="utf-8")
+    policy = {"destinations": [{"destination": "partner.example", "level": "encrypt"}]}
+    if wrong:
+        with pytest.raises(PostfixTlsError, match=wrong):
+            ask(etc, policy=policy)
+    else:
+        assert ask(etc, policy=policy).plan.changes
 
 
 def test_the_same_warning_of_many_entries_is_told_of_some(etc: Path) -> None:
@@ -362,6 +386,7 @@ def test_a_table_of_the_same_name_that_a_postmaster_wrote_is_neither_removed_nor
     assert ask(etc, policy={"destinations": []}).plan.changes == []
     with pytest.raises(PostfixTlsError, match="tls_policy: this file is not one that was written here.*List its entries as destinations"):
         ask(etc, policy={"destinations": [{"destination": "partner.example", "level": "encrypt"}]})
+    (etc / "tls_policy.db").write_text("old.example\tencrypt\n", encoding="utf-8")
     carry_out(ask(etc, policy={"destinations": [{"destination": "partner.example", "level": "encrypt"}], "path": str(etc / "mine")}))
     assert MainCf(main_cf(etc)).raw("smtp_tls_policy_maps") == "texthash:%s, hash:%s" % (etc / "mine", etc / "tls_policy")
 

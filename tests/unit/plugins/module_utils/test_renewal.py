@@ -83,7 +83,7 @@ UNITS = ["postfix-tls-renew.service", "postfix-tls-renew.timer"]
 
 
 def test_with_systemd_it_is_started_when_a_file_changes_and_daily_and_by_certbot(etc: Path, tmp_path: Path) -> None:
-    path = "postfix-tls-renew-%s.path" % str(etc).strip("/").replace("/", "-")
+    path = "postfix-tls-renew-%s.path" % kept.instance_name(str(etc))
     assert carry_out(ask(etc)) == ["default.pem", "mx.example.net.pem", "sni", "renew", "renewal.json", *UNITS, path, "hook", "main.cf"]
     watched = [line for line in (tmp_path / "systemd" / path).read_text(encoding="utf-8").splitlines() if line.startswith("PathChanged=")]
     assert watched == ["PathChanged=%s/letsencrypt/live/%s" % (tmp_path, name) for name in ("mx", "net")]
