@@ -279,6 +279,7 @@ class Change:
     def _action(self) -> str:
         """How a change is made live: not at all where somebody stopped Postfix, unless asked to. One that a killed run left down was not."""
         wanted = self.params.get("start_stopped") or self.kept.pending.exists() or self._service.running()
+        wanted = wanted or not os.path.isdir(self.read().effective("queue_directory"))  # without its queue nobody can tell
         return self.params["action"] if wanted else "none"
 
     def _faults(self, proposal: Proposal) -> list:
