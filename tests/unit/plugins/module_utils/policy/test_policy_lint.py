@@ -205,7 +205,7 @@ BY = "sender_dependent_default_transport_maps"
      "smtpd_tls_services: {own/unix: {smtp_tls_policy_maps: null}} (the module's services), and {destination: example.org, level: encrypt}"),
     ({"content_filter": "smtp:filter.example:10024"}, {}, "content_filter", '{destination: "filter.example:10024", level: encrypt}'),
     ({"content_filter": "lmtp:inet:filter.example:10024"}, {}, "content_filter",
-     "smtp_tls_parameters: {lmtp_tls_security_level: encrypt} (the module's parameters)"),
+     'smtp_tls_parameters: {lmtp_tls_policy_maps: $smtp_tls_policy_maps} (the module\'s parameters), and {destination: "filter.example:10024", level: encrypt}'),
     ({"header_checks": "hash:/h"}, {"hash:/h": {"x": "FILTER smtp:[filter.example]"}}, "FILTER in hash:/h", '{destination: "[filter.example]", level: encrypt}'),
     ({"smtpd_sender_restrictions": "check_sender_access hash:/a, permit"}, {"hash:/a": {"x": "FILTER smtp:[filter.example]"}}, "FILTER in hash:/a",
      '{destination: "[filter.example]", level: encrypt}'),
@@ -222,7 +222,7 @@ def test_a_way_round_the_table(values: dict, tables: dict, where: str, fix: str)
 
 
 @pytest.mark.parametrize("values, tables", [
-    ({"content_filter": "smtp:[127.0.0.1]:10024"}, {}), ({"content_filter": "smtp:localhost:10024"}, {}), ({"content_filter": "local:"}, {}),
+    ({"content_filter": "smtp:[127.0.0.1]:10024"}, {}), ({"content_filter": "smtp:localhost:10024"}, {}), ({"content_filter": "local:"}, {}), ({"content_filter": "lmtp:unix:/srv/filter"}, {}),
     ({"smtp_fallback_relay": "[127.0.0.1]:2526", "smtp_tls_security_level": "encrypt"}, {}),
     ({SENDER: "hash:/s"}, {"hash:/s": {"@our.example": "example.org"}}), ({BY: "hash:/s"}, {"hash:/s": {"@our.example": "local:"}}),
     ({"virtual_alias_maps": "hash:/v"}, {"hash:/v": {"a@example.org": "c@example.org", "a@other.example": "c@free.example"}}),
