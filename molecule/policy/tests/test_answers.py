@@ -12,7 +12,7 @@ from post import wait
 from reach import Host, ask
 
 #: {host: what else its main.cf says}. 3.10, 3.11, 3.7 and 3.5, one of them without DNSSEC lookups.
-SENDERS = {"s-sender": "smtp_dns_support_level=disabled", "s-plain": "smtp_dns_support_level=disabled", "s-tls10": ""}
+SENDERS = {"s-sender": "smtp_dns_support_level=disabled", "s-plain": "smtp_dns_support_level=disabled", "s-wrapped": "", "s-tls10": ""}
 
 ANSWERS = """
 encrypt
