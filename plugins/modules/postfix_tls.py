@@ -39,19 +39,35 @@ options:
   state:
     description:
       - V(present) carries out the options below.
-      - V(restored) returns to the state before the last committed change. It is a transaction like any other, and there is
-        one generation; a second V(restored) in a row changes nothing.
-      - After a run that was killed midway, V(restored) undoes what that one wrote, and the generation before stays.
+      - V(restored) returns to the state before the last committed change. It is a transaction like any other; a second V(restored) in a row changes nothing.
+      - What the change wrote is undone, and what others have written since then stays - in C(main.cf) by parameter, in C(master.cf) by service and override, of
+        other files the whole. Where nobody has, files are byte for byte as they were. See O(conflicts) for where both wrote on one line.
+      - What all instances share for renewals stays as long as one of them needs it.
+      - After a run that was killed midway, V(restored) undoes what that one wrote, and the generations before stay.
+      - V(listed) changes nothing and returns the changes that can be undone, in RV(generations).
+      - V(forgotten) drops kept states for good, which hold keys - those from the newest on that holds a key which is not in use any more, or
+        from O(transaction) on, and all before. What is dropped can't be returned to.
     type: str
-    choices: [present, restored]
+    choices: [present, restored, listed, forgotten]
     default: present
   transaction:
     description:
-      - Together with O(state=restored), restores only when the last committed change is this one, as a run of it returned
-        in RV(transaction).
+      - The id of a change, as a run of it returned in RV(transaction) and V(listed) returns in RV(generations).
+      - With O(state=restored), returns to the state before this change, and so undoes those after it too. Where it is not kept, nothing is changed, and
+        RV(findings) says which are.
+      - With O(state=forgotten), the newest change of which the state before is dropped.
     type: str
+  conflicts:
+    description:
+      - What O(state=restored) does where others have written since the change on a line that the change wrote too, or in another file that it wrote.
+      - With V(refuse) it names them and changes nothing. With V(ours) what was there before the change is put back all the same.
+    type: str
+    choices: [refuse, ours]
+    default: refuse
   config_directory:
-    description: The Postfix instance, by the directory of its C(main.cf).
+    description:
+      - The Postfix instance, by the directory of its C(main.cf).
+      - Nobody but root may write to it, nor to any directory above it, nor to another that files are to be written in.
     type: path
     default: /etc/postfix
   chains:
@@ -344,6 +360,14 @@ options:
         description: Seconds that Postfix may take to come up.
         type: float
         default: 30.0
+      unproven:
+        description:
+          - What to do where the host itself can't see all of a listener, though nothing that was seen is wrong, as with limits on connections
+            (C(smtpd_client_connection_rate_limit)), clients that need a certificate (C(smtpd_tls_req_ccert)), a firewall on loopback, or load.
+          - V(tell) proves what can be proven, and names the rest with its parameter in RV(findings). V(fail) puts everything back.
+        type: str
+        choices: [tell, fail]
+        default: tell
 requirements:
   - Postfix 3.4 or newer
   - Python 3.9 or newer, no further library
@@ -410,6 +434,15 @@ EXAMPLES = r"""
 - name: Return to the state before the last change
   mailsec.postfix_tls.postfix_tls:
     state: restored
+
+- name: Return to the state before an earlier change, one of those that state=listed returns
+  mailsec.postfix_tls.postfix_tls:
+    state: restored
+    transaction: 1795500000000-4711
+
+- name: Forget the states that hold a key which has been replaced
+  mailsec.postfix_tls.postfix_tls:
+    state: forgotten
 """
 
 RETURN = r"""
@@ -492,6 +525,44 @@ transaction:
   returned: success
   type: str
   sample: 1795500000000-4711
+summary:
+  description: In words, what was put back and what stays as others wrote it; or the changes that can be undone.
+  returned: success
+  type: list
+  elements: str
+  sample: ["/etc/postfix/main.cf: smtpd_tls_loglevel removed (it was 2)", "/etc/postfix/main.cf: relayhost: as somebody wrote it since then, and stays"]
+generations:
+  description: The changes that can be undone, the newest first. At most five are kept.
+  returned: with O(state=listed) and O(state=forgotten)
+  type: list
+  elements: dict
+  contains:
+    id:
+      description: For O(transaction).
+      type: str
+    kind:
+      description: V(change), or V(restored) of a rollback.
+      type: str
+    time:
+      description: When, in UTC.
+      type: str
+    who:
+      description: Who had it made, as sudo names them; empty where an earlier release made it.
+      type: str
+    changes:
+      description: What it changed, a sentence each.
+      type: list
+      elements: str
+    holds_key:
+      description: Whether the state before it, that is kept, holds a key.
+      type: bool
+  sample:
+    - id: 1795500000000-4711
+      kind: change
+      time: "2026-11-24T09:20:00Z"
+      who: alice
+      changes: ["/etc/postfix/main.cf: smtpd_tls_loglevel = 2 (it was 1)"]
+      holds_key: false
 resumed:
   description: Whether an earlier run was found killed midway, and completed by this one.
   returned: success
@@ -539,8 +610,9 @@ _CHAINS = {
     "required_one_of": [("key", "key_file", "self_signed"), ("certificate", "certificate_file", "self_signed")],
 }
 ARGUMENT_SPEC = {
-    "state": {"type": "str", "choices": ["present", "restored"], "default": "present"},
+    "state": {"type": "str", "choices": ["present", "restored", "listed", "forgotten"], "default": "present"},
     "transaction": {"type": "str"},
+    "conflicts": {"type": "str", "choices": ["refuse", "ours"], "default": "refuse"},
     "config_directory": {"type": "path", "default": "/etc/postfix"},
     "chains": dict(_CHAINS, default=[], options=dict(_CHAIN, name={"type": "str", "default": "default"})),
     "sni": {
@@ -598,6 +670,7 @@ ARGUMENT_SPEC = {
             "min_days_left": {"type": "int", "default": 0},
             "timeout": {"type": "float", "default": 10.0},
             "start_timeout": {"type": "float", "default": 30.0},
+            "unproven": {"type": "str", "choices": ["tell", "fail"], "default": "tell"},
         },
     },
 }
