@@ -91,7 +91,8 @@ def hop(at: int) -> str:
 def delivered(name: str) -> dict:
     """{answer: (status, reason)} of a message each, that the host's own second server is offered over TLS."""
     host = Host(name)
-    host.run("openssl req -x509 -newkey rsa:2048 -nodes -subj /CN=own.test -days 2 -keyout /root/own.pem -out /root/own.crt 2>&1; cat /root/own.crt >>/root/own.pem")
+    host.run("openssl req -x509 -newkey rsa:2048 -nodes -subj /CN=own.test -days 2 -keyout /root/own.pem -out /root/own.crt 2>&1;"
+             " cat /root/own.crt >>/root/own.pem")
     host.write("/etc/postfix/answers", "".join("%s\t%s\n" % (hop(at), answer) for at, answer in enumerate(ANSWERS)))
     host.write("/etc/postfix/transport", "".join("a%d.test smtp:%s\n" % (at, hop(at)) for at in range(len(ANSWERS))))
     host.run("postsuper -d ALL; postconf -e transport_maps=texthash:/etc/postfix/transport smtp_tls_policy_maps=texthash:/etc/postfix/answers"

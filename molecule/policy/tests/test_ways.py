@@ -58,7 +58,8 @@ SETTINGS = {
     "transport_maps": "texthash:/etc/postfix/transport", "sender_dependent_relayhost_maps": "texthash:/etc/postfix/by_sender",
     "sender_dependent_default_transport_maps": "texthash:/etc/postfix/transport_by_sender", "header_checks": "regexp:/etc/postfix/checks",
     "virtual_alias_maps": "texthash:/etc/postfix/aliases_v", "smtp_generic_maps": "texthash:/etc/postfix/generic", "smtp_host_lookup": "native",
-    "lmtp_host_lookup": "native", "smtp_tls_security_level": "may", "smtp_bind_address": "127.0.0.1", "smtp_connection_cache_destinations": "open.test held.test",
+    "lmtp_host_lookup": "native", "smtp_tls_security_level": "may", "smtp_bind_address": "127.0.0.1",
+    "smtp_connection_cache_destinations": "open.test held.test",
     "soft_bounce": "no", "smtp_discard_ehlo_keyword_address_maps": "static:starttls", "smtp_per_request_deadline": "yes", "disable_dns_lookups": "",
 }
 

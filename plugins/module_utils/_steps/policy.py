@@ -65,7 +65,8 @@ def _ignore_header(draft: Draft, host: Instance, mandatory: bool) -> None:
     elif host.effective(_HEADER).lower() == "yes":
         draft.note(
             "policy", "%s = yes: a message with the header TLS-Required: No goes to named partners as with may, and so in the clear" % _HEADER,
-            "no way round the table", "smtp_tls_parameters: {%s: false} (the module's parameters), or leave it out" % _HEADER, "postconf(5), RFC 8689 section 5",
+            "no way round the table", "smtp_tls_parameters: {%s: false} (the module's parameters), or leave it out" % _HEADER,
+            "postconf(5), RFC 8689 section 5",
         )
 
 
