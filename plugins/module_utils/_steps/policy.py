@@ -40,7 +40,7 @@ def write(draft: Draft) -> None:
         return
     own, others = own_table.put(draft, _NAME, path, made.lines, _REMEDY, asked.get("maps"))
     draft.proposal.tables[own] = made.lines
-    host = host.after(draft.written)
+    host = draft.after()  # with the table in its place
     told = lint.Policies(made.lines, others, host, Lookup(host.run, host.directory, {own: made.lines}), own)
     lint.openable(told)
     lint.sendable(told)
