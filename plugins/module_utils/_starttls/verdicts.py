@@ -97,11 +97,14 @@ def validity(facts: dict, expectation: Expectation) -> Seen:
     judged = _without_roots(facts)
     if not judged:
         return _unseen(facts)
+    spare = _spare(facts)
+    judged = [certificate for certificate in judged if certificate not in spare]
     if any(certificate["days_left"] is None or certificate["not_before"] is None for certificate in judged):
         return Seen("unknown", "the dates of the certificate could not be read")
     now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     first = min(judged, key=lambda certificate: certificate["days_left"])
     observed = "%s ends %s, %d days from now" % (first["subject"], first["not_after"], first["days_left"])
+    observed += "".join("; %s is not valid now, and peers find the way without it" % certificate["subject"] for certificate in spare)
     for certificate in judged:
         if certificate["not_before"] > now:
             return Seen("fail", "%s begins only on %s" % (certificate["subject"], certificate["not_before"]))
@@ -304,6 +307,15 @@ def _without_roots(facts: dict) -> list:
     return [
         certificate for chain in facts["chains"] for position, certificate in enumerate(chain["certificates"])
         if not position or not certificate["self_signed"]
+    ]
+
+
+def _spare(facts: dict) -> list:
+    """Certificates behind a leaf that are not valid now, though a handshake found a way to a root: so that is another."""
+    now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    return [
+        certificate for chain in facts["chains"] if chain["trust"] and chain["trust"]["verdict"] == "pass" for certificate in chain["certificates"][1:]
+        if certificate["not_before"] and not certificate["self_signed"] and not certificate["not_before"] <= now <= certificate["not_after"]
     ]
 
 

@@ -125,6 +125,11 @@ class Draft:
                 return None
             raise PostfixTlsError(item, error.value, error.reason, error.remedy) from None
 
+    def effective(self, name: str) -> str:
+        """A parameter of main.cf as it is going to be, with $names expanded."""
+        wanted = self.wanted.get(name)
+        return self.host.expanded(values.as_text(wanted)) if wanted else "" if name in self.wanted else self.host.effective(name)
+
     def add(self, path: str, state: FileState, secret: bool = False, describe: object = None) -> None:
         """A file to be there before main.cf refers to it. describe: state -> what a diff may say of a secret file."""
         before = files.read(path)

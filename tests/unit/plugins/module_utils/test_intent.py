@@ -11,6 +11,7 @@ from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.insta
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.main_cf import MainCf
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._steps import own_table
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._steps.draft import Intent, Proposal
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._steps.own_table import HEADER
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._transaction import files
 from hosts_of_text import MASTER, instance
 from hypothesis import HealthCheck, given, settings
@@ -66,7 +67,7 @@ def test_a_certificate_and_a_level_become_one_chain_file_and_one_change_of_main_
         "# hand written\nmyhostname = mx.example.org\nrelayhost =\n"
         "smtpd_tls_security_level = may\nsmtpd_tls_protocols = >=TLSv1.2\nsmtpd_tls_chain_files = %s\n" % (etc / "tls/default.pem")
     )
-    assert (etc / "tls/default.pem").read_text(encoding="utf-8") == LEAF.key_pem() + LEAF.pem
+    assert (etc / "tls/default.pem").read_text(encoding="utf-8") == HEADER + LEAF.key_pem() + LEAF.pem
     assert proposal.receiving and proposal.trusted == {str(etc / "tls/default.pem")} and proposal.plan.findings == []
 
 
