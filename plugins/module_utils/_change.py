@@ -88,6 +88,7 @@ class Change:
         if self.params["state"] == "restored":
             proposal.receiving = _receives_encrypted(self.read())
         told = self._told(host, proposal, taken_back)
+        told["findings"] = told["findings"] + proof.findings
         if outcome.changed:
             told["diff"] = told["diff"] + proof.difference(outcome.before, outcome.results)
         return dict(
@@ -107,7 +108,7 @@ class Change:
             with self._editing() as lock:
                 host = self.read()  # another run, or a killed one that is mended now, may have left it otherwise
                 proposal = self.stopwatch.timed("plan", self._reviewed)(host)
-                proof = Proof(self.read, self.run, proposal, self.verify["ca_file"], self.verify["timeout"], self.diff)
+                proof = self._proof(proposal)
                 try:
                     return host, proposal, proof, self._outcome(proposal.plan, proof, lock)
                 except Outdated:
@@ -163,6 +164,8 @@ class Change:
 
     def _predicted(self, host: Instance) -> dict:
         proposal = self._reviewed(host)
+        if self.params["action"] != "none":
+            self._proof(proposal).foreseen()
         resumed = self.kept.pending.exists()
         if resumed:
             proposal.plan.findings.append(_INTERRUPTED)
@@ -174,6 +177,10 @@ class Change:
             transaction="",
             resumed=resumed,
         )
+
+    def _proof(self, proposal: Proposal) -> Proof:
+        strict = self.verify.get("unproven") == "fail"  # what is kept for a renewal does not say
+        return Proof(self.read, self.run, proposal, self.verify["ca_file"], self.verify["timeout"], self.diff, strict)
 
     def _told(self, host: Instance, proposal: Proposal, taken_back: Sequence = ()) -> dict:
         whole = Plan([*taken_back, *proposal.plan.changes])
@@ -268,6 +275,7 @@ class Change:
         service = Service(self.run, self.params["config_directory"], self.verify["start_timeout"], lambda: self.read().bound(), self.kept.lock)
         service.make_live = self.stopwatch.timed("live", service.make_live)
         service.wait = self.stopwatch.timed("live", service.wait)
+        proof.logged = service.log
         return Transaction(
             kept=self.kept,
             action=self.params["action"],

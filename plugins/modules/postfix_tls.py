@@ -357,6 +357,14 @@ options:
         description: Seconds that Postfix may take to come up.
         type: float
         default: 30.0
+      unproven:
+        description:
+          - What to do where the host itself can't see all of a listener, though nothing that was seen is wrong, as with limits on connections
+            (C(smtpd_client_connection_rate_limit)), clients that need a certificate (C(smtpd_tls_req_ccert)), a firewall on loopback, or load.
+          - V(tell) proves what can be proven, and names the rest with its parameter in RV(findings). V(fail) puts everything back.
+        type: str
+        choices: [tell, fail]
+        default: tell
 requirements:
   - Postfix 3.4 or newer
   - Python 3.9 or newer, no further library
@@ -659,6 +667,7 @@ ARGUMENT_SPEC = {
             "min_days_left": {"type": "int", "default": 0},
             "timeout": {"type": "float", "default": 10.0},
             "start_timeout": {"type": "float", "default": 30.0},
+            "unproven": {"type": "str", "choices": ["tell", "fail"], "default": "tell"},
         },
     },
 }

@@ -72,6 +72,9 @@ options:
       extended_master_secret:
         description: Whether the extended master secret has to be used.
         type: bool
+      auth_only:
+        description: Whether AUTH must not be offered before TLS (C(smtpd_tls_auth_only)), V(true) where nothing else is known.
+        type: bool
   deployed_chain:
     description:
       - A PEM file on the machine that runs the module, as Postfix serves from. The chain that is served has to be one in it.
@@ -123,6 +126,13 @@ options:
         to be the same, which shows a device that strips STARTTLS on the way (check C(same_from_inside)).
     type: list
     elements: dict
+  unproven:
+    description:
+      - What to do where this machine gets no answer - no route, a port that is blocked on the way, a name that does not resolve here, a limit -
+        and by O(inside) the host itself does. V(tell) names the target in RV(unproven) and in a warning. A wrong answer always fails.
+    type: str
+    choices: [fail, tell]
+    default: fail
   retries:
     description: How often to look again at the targets that did not pass.
     type: int
@@ -217,6 +227,12 @@ msg:
     127.0.0.1:25: handshake fail: 454 4.7.0 TLS not available due to local problem. Expected: a finished handshake.
     Fix: smtpd_tls_chain_files = a file that Postfix can read: key, its certificate, then the intermediates; the mail log has the cause.
     Postfix logged: warning: error loading chain from /etc/postfix/tls/mx.pem: key not first.
+unproven:
+  description: Targets that this machine gets no answer from, though the host itself does, by O(inside).
+  returned: when the options could be carried out
+  type: list
+  elements: dict
+  sample: []
 attempts:
   description: How often it was looked.
   returned: when the options could be carried out

@@ -3,7 +3,6 @@
 """One Postfix instance as it is configured: release, effective parameters, listeners."""
 from __future__ import annotations
 
-import ipaddress
 import os
 import re
 import socket
@@ -12,6 +11,7 @@ from functools import cached_property
 from typing import Callable
 
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._error import PostfixTlsError
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix import addresses
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.master_cf import MasterCf, Service
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.words import words
 
@@ -33,6 +33,8 @@ class Listener:
 
     address and port are where to reach it from the host itself; public: not bound to loopback only.
     protocol: smtp (STARTTLS) or smtps (C(smtpd_tls_wrappermode)). overridden: names of the service's C(-o).
+    proxied: whether it waits for a line of the PROXY protocol first. demands_certificate: whether it serves no client without one.
+    auth_only: whether its parameters keep AUTH to TLS.
     """
 
     service: str
@@ -44,6 +46,9 @@ class Listener:
     protocols: str
     chain_files: tuple
     overridden: frozenset
+    proxied: bool = False
+    demands_certificate: bool = False
+    auth_only: bool = True
 
     @property
     def encrypts(self) -> bool:
@@ -151,15 +156,21 @@ class Instance:
         _status, out, _err = self.run(["postconf", "-c", self.directory, *options])
         return out.splitlines()
 
+    @property
+    def receiving(self) -> list[Service]:
+        """Services that mail comes in by over TCP, without those that master(8) is told not to open, as a new instance of postmulti(1) has it."""
+        disabled = self.values.get("master_service_disable", "")
+        return [service for service in self.services if service.receives and addresses.opened(disabled, service.name, service.kind)]
+
     def listeners(self) -> list[Listener]:
         """Every inet service that runs smtpd or postscreen (postconf(5) smtpd_tls_*, postscreen_tls_security_level)."""
-        return [self.listener(service) for service in self.services if service.receives]
+        return [self.listener(service) for service in self.receiving]
 
     def listener(self, service: Service) -> Listener:
         """Raises PostfixTlsError where its port has no number."""
         address, port, public = self._reach(service.name)
         level = self.level(service)
-        wrapper = service.program == "smtpd" and self.effective("smtpd_tls_wrappermode", service).lower() == "yes"
+        wrapper = service.program == "smtpd" and self._on("smtpd_tls_wrappermode", service)
         strict = wrapper or level == "encrypt"
         return Listener(
             service=service.name,
@@ -171,7 +182,13 @@ class Instance:
             protocols=self.effective("smtpd_tls_mandatory_protocols" if strict else "smtpd_tls_protocols", service),
             chain_files=self.chain_files(service),
             overridden=frozenset(service.overrides),
+            proxied=bool(self.effective("%s_upstream_proxy_protocol" % service.program, service)),
+            demands_certificate=strict and self._on("smtpd_tls_req_ccert", service),
+            auth_only=strict or self._on("smtpd_tls_auth_only", service) or not self._on("smtpd_sasl_auth_enable", service),
         )
+
+    def _on(self, name: str, service: Service) -> bool:
+        return self.effective(name, service).lower() == "yes"
 
     def chain_files(self, service: Service | None = None) -> tuple:
         """The files a service takes key and chain from, as (certificate file, key file) pairs."""
@@ -191,26 +208,21 @@ class Instance:
     def bound(self) -> list:
         """(address, port) of every socket that master(8) opens for receiving; names that are no addresses are left out."""
         found = []
-        for service in self.services:
-            if service.receives:
-                _host, port, _public = self._reach(service.name)
-                wide = {"all": ("0.0.0.0", "::"), "loopback-only": ("127.0.0.1", "::1")}
-                found += [(address, port) for name in self._interfaces(service.name) for address in wide.get(name, (name,))]
+        for service in self.receiving:
+            _host, port, _public = self._reach(service.name)
+            found += [(address, port) for name in self._interfaces(service.name) for address in addresses.WILDCARDS.get(name, (name,))]
         return [(address, port) for address, port in found if re.fullmatch(r"[0-9.]+|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*", address)]
 
     def _interfaces(self, name: str) -> list:
-        host, _colon, _port = name.rpartition(":")
-        return [text.strip("[]") for text in words(host or self.values.get("inet_interfaces") or "all", ", \t")]
+        host, _port = addresses.split(name)
+        return [host] if host else addresses.interfaces(self.values.get("inet_interfaces", ""))
 
     def _reach(self, name: str) -> tuple:
         """Where the host itself reaches a service, and whether others reach it too."""
-        _host, _colon, port = name.rpartition(":")
+        _host, port = addresses.split(name)
         interfaces = self._interfaces(name)
-        loopback = "::1" if self.values.get("inet_protocols", "all") == "ipv6" else "127.0.0.1"
-        public = not all(_is_loopback(interface) for interface in interfaces)
-        host = interfaces[0]
-        if host in ("all", "loopback-only", "localhost"):
-            host = loopback
+        public = not all(map(addresses.is_loopback, interfaces))
+        host = addresses.reached_at(interfaces[0], addresses.own_loopback(self.values.get("inet_protocols", "all")))
         try:
             port = self._known_ports().get(port, port)
             number = int(port) if port.isdigit() else socket.getservbyname(port, "tcp")
@@ -237,13 +249,6 @@ def chain_files(values: dict) -> tuple:
     names = zip(SERVED_BY_CHAIN_FILES[::2], SERVED_BY_CHAIN_FILES[1::2])
     pairs = [(values.get(cert), values.get(key)) for cert, key in names]
     return tuple((cert, key or cert) for cert, key in pairs if cert and cert != "none")
-
-
-def _is_loopback(interface: str) -> bool:
-    try:
-        return ipaddress.ip_address(interface).is_loopback
-    except ValueError:
-        return interface in ("loopback-only", "localhost")
 
 
 def _last_line(text: str) -> str:

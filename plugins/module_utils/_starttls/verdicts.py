@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Callable, NamedTuple
 
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls import names
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.smtp import keywords
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.obstacles import obstacle
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._tls.versions import NAMES, below
 
 if TYPE_CHECKING:
@@ -28,7 +29,12 @@ class Seen(NamedTuple):
 def reachable(facts: dict, _expectation: Expectation) -> Seen:
     if facts["reachable"]:
         return Seen("pass", facts["smtp"]["banner"] or "a TCP connection")
-    return Seen("fail", facts["error"])
+    return Seen("unknown" if obstacle(facts["error"]) and facts["vantage"]["source"] and not _silent(facts) else "fail", facts["error"])
+
+
+def _silent(facts: dict) -> bool:
+    """Whether it took a connection and greeted nobody."""
+    return obstacle(facts["error"]).parameter == "timeout"
 
 
 def starttls_offered(facts: dict, _expectation: Expectation) -> Seen:
@@ -52,7 +58,7 @@ def handshake(facts: dict, _expectation: Expectation) -> Seen:
         return _unseen(facts)
     if tls["handshake"] == "done":
         return Seen("pass", "%s, %s" % (tls["version"], tls["cipher"]))
-    return Seen("fail" if tls["handshake"] == "refused" else "unknown", tls["reason"])
+    return Seen("fail" if tls["handshake"] == "refused" and not obstacle(tls["reason"]) else "unknown", tls["reason"])
 
 
 def _all_seen(look: Callable) -> Callable:
