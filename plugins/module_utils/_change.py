@@ -204,6 +204,7 @@ class Change:
             sni=self.params["sni"],
             parameters=self.params["parameters"],
             services=self.params["services"],
+            defaults=self.params["defaults"],
             profiles={side: name for side, name in (self.params["profiles"] or {}).items() if name},
             policy=self.params["policy"],
             required_clients=required.get("clients"),

@@ -15,7 +15,7 @@ from ansible_collections.mailsec.postfix_tls.plugins.module_utils import _sortin
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._promise import promised
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._sorting import Asked, Sorted
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls import obstacles
-from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.checks import judge
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.checks import CHECK_NAMES, judge
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.connection import endpoint
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.expectation import Expectation
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.probe import probe
@@ -25,6 +25,8 @@ from ansible_collections.mailsec.postfix_tls.plugins.module_utils._transaction.a
 
 #: Enough to refute a change where no profile is to be proven.
 _DEPTH = "versions"
+#: What listeners with and without mandatory TLS have in common, by the profile for those without.
+_AT_EVERY_LEVEL = ("groups", "dh_size", "signatures", "key", "certificate_signature", "server_order")
 
 #: How much more time a listener gets that answered and was not done in time, once.
 _PATIENCE = 3
@@ -237,8 +239,15 @@ class Proof:
 
     def _expectation(self, listener: Listener) -> Expectation:
         trusted = bool(listener.chain_files) and all(path in self.proposal.trusted for path, _key in listener.chain_files)
-        profile = self.proposal.profile if self._has_profile(listener) else None
-        return Expectation(depth=self._depth(listener), profile=profile, **promised(listener, trusted))
+        return Expectation(depth=self._depth(listener), **self._judged_by(listener), **promised(listener, trusted))
+
+    def _judged_by(self, listener: Listener) -> dict:
+        """Arguments of Expectation: the profile that was rendered for listeners of that kind, and what no parameter says of it is not judged."""
+        if not self._has_profile(listener):
+            return {}
+        strict = listener.protocol == "smtps" or listener.level == "encrypt"
+        profile = self.proposal.mandatory if strict else self.proposal.profile
+        return {"profile": profile, "checks": None if profile == self.proposal.profile else [name for name in CHECK_NAMES if name not in _AT_EVERY_LEVEL]}
 
     def _depth(self, listener: Listener) -> str:
         return "standard" if self._has_profile(listener) else _DEPTH

@@ -174,11 +174,21 @@ options:
       - Parameters of C(main.cf) by their name in postconf(5). YAML booleans become C(yes) and C(no), lists are joined with commas,
         V(null) removes the parameter.
       - Protocol lists are written for the release, for C(>=TLSv1.2) is only understood by Postfix 3.6 and later.
-      - A value that already means the same is left as it is written.
+      - A value that already means the same is left as it is written. What refers by C($name) to a parameter that goes keeps the value it had.
+      - A combination with which Postfix sends or receives nothing, such as C(smtp_tls_wrappermode=yes) below level V(encrypt) or level V(dane) without
+        C(smtp_dns_support_level=dnssec), is refused; what was so before and is not asked for is told.
       - What Postfix would take without a word and not mean is refused - a level of the other side, a protocol, cipher, group or
         parameter that does not exist, a file that is not there, a certificate before its key - with the name that was probably meant.
       - An obsolete name is written by today's, and RV(findings) says so; C(smtpd_use_tls=yes) becomes C(smtpd_tls_security_level=may).
         With a security level, the obsolete parameters of that daemon go from C(main.cf); what only had a new name keeps its value.
+    type: dict
+    default: {}
+  defaults:
+    description:
+      - Parameters of C(main.cf), as in O(parameters), that are wanted where nobody wrote anything. What C(main.cf) has already stays when it asks for as
+        much or more - a level of either side, a protocol list, a grade, a switch - and of exclusions both are kept. Level V(dane) is above V(may) alone,
+        for without TLSA records it is V(may).
+      - What O(parameters) says wins over it, and what becomes weaker by that is told in RV(findings).
     type: dict
     default: {}
   services:
@@ -192,19 +202,22 @@ options:
     description:
       - A guideline that says what O(parameters) leaves open, written for this host's release - protocol versions, cipher grade and exclusions,
         groups, order, and in a file of its own for C(tls_config_file) what only OpenSSL can say, such as no SHA-1 in handshake signatures.
+      - V(default) is V(opportunistic) where TLS is optional, for whoever is refused there delivers in plaintext, and V(intermediate) where it is mandatory.
+        It is as in O(defaults) - what is in place and asks for more stays. Any other name holds for all levels, and takes the place of what is there.
+      - RV(findings) names versions and suites with which peers could agree before and can't any more.
       - What O(parameters) says itself wins. M(mailsec.postfix_tls.starttls_verify) has profiles of the same names, to judge by.
     type: dict
     suboptions:
       smtpd:
         description: The profile for receiving. Groups, order and C(tls_config_file) are Postfix's for both sides, and follow this one.
         type: str
-        choices: [interop, intermediate, modern, ncsc_2025, bsi_tr02102, rfc9325]
+        choices: [default, opportunistic, interop, intermediate, modern, ncsc_2025, bsi_tr02102, rfc9325]
       smtp:
         description:
           - The profile for sending. Ciphers are restricted only where TLS is mandatory, for where it is not, the message would go
             in the clear instead.
         type: str
-        choices: [interop, intermediate, modern, ncsc_2025, bsi_tr02102, rfc9325]
+        choices: [default, opportunistic, interop, intermediate, modern, ncsc_2025, bsi_tr02102, rfc9325]
   unsupported:
     description:
       - What to do with a parameter or value that is right, but that the Postfix or OpenSSL of this host lacks. With V(skip) it is left
@@ -493,7 +506,9 @@ expect:
   type: dict
   sample: {"starttls": true, "floor": "TLSv1.2", "trust": true, "name": true, "deployed": ["44ae59..."]}
 profile:
-  description: The profile that the receiving side has whole; empty without one, and where something in it was asked for otherwise.
+  description:
+    - The profile that public port 25 has whole; empty without one, and where something in it was asked for, or is in place, otherwise. Of the default
+      one, V(opportunistic).
   returned: success
   type: str
   sample: intermediate
@@ -589,7 +604,7 @@ from ansible_collections.mailsec.postfix_tls.plugins.module_utils._payload impor
 #: Not imported as usual, for Ansible would pack it and all behind it: the action plugin has sent that as _payload.
 CHANGE = "ansible_collections.mailsec.postfix_tls.plugins.module_utils._change"
 
-PROFILES = ["interop", "intermediate", "modern", "ncsc_2025", "bsi_tr02102", "rfc9325"]
+PROFILES = ["default", "opportunistic", "interop", "intermediate", "modern", "ncsc_2025", "bsi_tr02102", "rfc9325"]
 
 _CHAIN = {
     "key": {"type": "str", "no_log": True},
@@ -622,6 +637,7 @@ ARGUMENT_SPEC = {
     },
     "renewal": {"type": "bool"},
     "parameters": {"type": "dict", "default": {}},
+    "defaults": {"type": "dict", "default": {}},
     "services": {"type": "dict", "default": {}},
     "profiles": {"type": "dict", "options": {side: {"type": "str", "choices": PROFILES} for side in ("smtpd", "smtp")}},
     "policy": {

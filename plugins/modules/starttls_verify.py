@@ -25,11 +25,11 @@ attributes:
 options:
   profile:
     description:
-      - What to judge by. V(interop) is for a public port 25, where refusal means plaintext. V(intermediate) and V(modern) are Mozilla's,
-        V(ncsc_2025) is that of the Dutch NCSC and internet.nl, V(bsi_tr02102) that of the German BSI, V(rfc9325) that of the IETF.
+      - What to judge by. V(opportunistic) is for a public port 25, where refusal means plaintext, V(interop) the same with TLS 1.0. V(intermediate)
+        and V(modern) are Mozilla's, V(ncsc_2025) is that of the Dutch NCSC and internet.nl, V(bsi_tr02102) that of the German BSI, V(rfc9325) that of the IETF.
       - Without one, only what O(expect) names is judged beside trust, name, validity and protocol versions.
     type: str
-    choices: [interop, intermediate, modern, ncsc_2025, bsi_tr02102, rfc9325]
+    choices: [opportunistic, interop, intermediate, modern, ncsc_2025, bsi_tr02102, rfc9325]
   expect:
     description:
       - What each target has to show, in place of what O(profile) says. RV(mailsec.postfix_tls.postfix_tls#module:expect) can be written

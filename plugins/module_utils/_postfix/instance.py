@@ -109,11 +109,21 @@ class Instance:
         return cls(run, directory, services, values)
 
     def after(self, changes: dict, services: list | None = None) -> Instance:
-        """The same instance with these parameters and services written; None removes a parameter, and its default stays open here."""
-        pending = dict(self._pending, **{name: value or "" for name, value in changes.items()})
-        plain = not any("$" in value for value in pending.values())
-        values = dict(self.values, **pending) if plain else effective_values(self.run, self.directory, pending)
-        return Instance(self.run, self.directory, self.services if services is None else services, values, pending)
+        """The same instance with these parameters and services written; None removes a parameter, and its default counts.
+
+        Postfix is asked, so that what refers to one of them by $name follows it; without changes, nothing is.
+        """
+        services = self.services if services is None else services
+        if not changes and services == self.services:
+            return self
+        defaults = self._defaults([name for name, value in changes.items() if value is None])
+        pending = dict(self._pending, **{name: defaults.get(name, "") if value is None else value for name, value in changes.items()})
+        values = effective_values(self.run, self.directory, pending) if changes else self.values
+        return Instance(self.run, self.directory, services, values, pending)
+
+    def _defaults(self, names: list) -> dict:
+        """{name: its default, $names and all}; a name that Postfix does not know has none."""
+        return dict(line.split(" = ", 1) for line in (self.lines("-d", *names) if names else ()) if " = " in line)
 
     def effective(self, name: str, service: Service | None = None) -> str:
         """A parameter's value for a service: its own C(-o), else main.cf, else the default."""

@@ -13,6 +13,7 @@ from ansible_collections.mailsec.postfix_tls.plugins.module_utils._error import 
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._policy import effect
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix import values
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.instance import SERVED_BY_CHAIN_FILES, chain_files
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.master_cf import Service
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls import certificate
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._steps import own_table
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._steps.draft import Draft
@@ -21,6 +22,7 @@ from ansible_collections.mailsec.postfix_tls.plugins.module_utils._transaction.f
 
 CHAIN_FILES_SINCE = (3, 4)
 #: What switches TLS on for receiving, in main.cf or for a service, and what switches it off.
+_LEVEL = "smtpd_tls_security_level"
 _SWITCHES = {"smtpd_tls_security_level": "none", "smtpd_tls_wrappermode": "no"}
 
 
@@ -32,8 +34,14 @@ def take(draft: Draft) -> None:
             "chains", None, "Postfix %d.%d has no smtpd_tls_chain_files" % draft.host.version, "Postfix 3.4 or newer is needed.",
         )
     asked = [switches for switches in (draft.wanted, *draft.services.values()) if any(map(_on, switches.items()))]
-    chains = given(draft, intent.chains, proposal.names) or (_named(draft) if asked else [])
+    by_default = _LEVEL in draft.defaults and _LEVEL not in draft.wanted
+    chains = given(draft, intent.chains, proposal.names) or (_named(draft) if asked or by_default else [])
     usable, trust = proven(draft, chains, proposal.names, named=not intent.chains)
+    if not usable and not intent.chains and (asked or by_default):
+        asked = [switches for switches in asked if not _was_on(draft, switches)]
+        if not asked:
+            _tell_as_before(draft, bool(chains))
+            return
     if (asked or chains or intent.chains) and not usable:
         draft.note(
             "receiving",
@@ -44,8 +52,8 @@ def take(draft: Draft) -> None:
             " allow it: smtpd_tls_allow_self_signed: true (the module's self_signed: allow)",
             "TLS_README, Server-side certificate and private key configuration",
         )
-        for switches in asked:
-            switches.update({name: off for name, off in _SWITCHES.items() if name in switches})
+        for switches in asked or [draft.wanted]:
+            switches.update({name: off for name, off in _SWITCHES.items() if name in switches or (name == _LEVEL and by_default)})
         return
     proposal.trusted = frozenset(path for path, trusted in trust.items() if trusted)
     if intent.chains and usable:
@@ -176,6 +184,24 @@ def _written_earlier(draft: Draft, path: str, state: FileState) -> bool:
     listed = [draft.host.effective("smtpd_tls_chain_files", service) for service in (None, *draft.host.services)]
     named = path in re.split(r"[\s,]+", " ".join([table, *listed]))
     return named and ((state.mode, state.uid) == (0o600, 0) or state.content.startswith(b"-----BEGIN "))
+
+
+def _was_on(draft: Draft, switches: dict) -> bool:
+    """Whether main.cf, or the service asked for, offers TLS with a certificate already: what peers could use before is not taken from them."""
+    named = [key for key, wanted in draft.services.items() if wanted is switches]
+    there = {service.key: service for service in draft.host.services}
+    service = there[named[0]] if named else Service("", "inet", "smtpd")
+    offers = draft.host.level(service) != "none" or draft.host.effective("smtpd_tls_wrappermode", service).lower() == "yes"
+    return offers and bool(draft.host.chain_files(service))
+
+
+def _tell_as_before(draft: Draft, has_chain: bool) -> None:
+    draft.note(
+        "receiving", "%s; encryption is offered for receiving as it was before, which peers that verify certificates can't use"
+        % ("the certificate is self-signed" if has_chain else "there is no certificate"),
+        "a certificate from a CA that peers trust", "install one (tls_certificate_source)",
+        "TLS_README, Server-side certificate and private key configuration",
+    )
 
 
 def _on(switch: tuple) -> bool:

@@ -27,7 +27,7 @@ def write(draft: Draft) -> None:
     if asked is None:
         return
     path = asked.get("path") or os.path.join(draft.host.directory, "tls_policy")
-    host = draft.host.after(draft.written)
+    host = draft.after()
     made = table(asked["destinations"], host)
     for error in made.lacking:
         if draft.intent.unsupported != "skip":

@@ -612,7 +612,7 @@ def test_a_profile_is_rendered_and_what_is_asked_for_otherwise_wins(etc: Path) -
     assert "kRSA" in proposal.expected["smtpd_tls_exclude_ciphers"]
     own = ask(etc, LEAF, parameters={"smtpd_tls_security_level": "may", "smtpd_tls_protocols": ">=TLSv1.3"}, profiles={"smtpd": "intermediate"})
     assert own.expected["smtpd_tls_protocols"] == ">=TLSv1.3" and own.profile == ""
-    with pytest.raises(PostfixTlsError, match="smtpd profile = strict: there is no such profile. Use one of interop"):
+    with pytest.raises(PostfixTlsError, match="smtpd profile = strict: there is no such profile. Use one of default, opportunistic, interop"):
         ask(etc, profiles={"smtpd": "strict"})
 
 

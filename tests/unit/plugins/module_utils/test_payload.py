@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils import _module, _payload
-from ansible_collections.mailsec.postfix_tls.plugins.module_utils._tls.profiles import PROFILES
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._tls.profiles import DEFAULT, PROFILES
 from ansible_collections.mailsec.postfix_tls.plugins.modules import postfix_tls
 
 HERE = Path(_payload.__file__).parent
@@ -158,4 +158,4 @@ def test_ansible_packs_these_alone() -> None:
 
 
 def test_the_module_offers_the_profiles_that_there_are() -> None:
-    assert postfix_tls.PROFILES == list(PROFILES)
+    assert postfix_tls.PROFILES == [DEFAULT, *PROFILES]
