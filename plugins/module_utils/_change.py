@@ -21,6 +21,7 @@ from ansible_collections.mailsec.postfix_tls.plugins.module_utils._steps.draft i
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._transaction import files, leftovers, places
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._transaction.apply import RENEWAL, Outcome, Transaction
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._transaction.editing import EditLock
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._transaction.files import FileState
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._transaction.kept import Kept, Outdated, Undone, summary_of
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._transaction.plan import FileChange, Plan
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._transaction.stopwatch import Stopwatch
@@ -253,7 +254,7 @@ class Change:
         ours = self.params["conflicts"] == "ours"
         undone, generations = Undone(), self._to_undo()
         for generation in generations:
-            generation.undo(undone, ours, renewal.SHARED)
+            generation.undo(undone, ours, renewal.shared())
         self._undo_shared(generations, undone)
         if undone.conflicts and not ours:
             raise PostfixTlsError(
@@ -312,16 +313,17 @@ class Change:
 
     def _undo_shared(self, generations: list, undone: Undone) -> None:
         """What all instances share is there as long as one needs it, and is never of an older release than it is now."""
-        rows = [(path, state) for generation in generations for path, state, _secret in generation.states() if path in renewal.SHARED]
-        if not rows:
-            return
         request = os.path.join(self.params["config_directory"], renewal.REQUEST)
-        here = (undone.after.get(request) or files.read(request)).content is not None
-        needed = here or renewal.needed_elsewhere(self.run, self.params["config_directory"])
-        for path, state in rows:
-            there = (undone.after.get(path) or files.read(path)).content is not None
-            if there is not needed and (state.content is not None) is needed:
-                undone.after[path] = state
+        if request not in undone.after and not any(row["path"] in renewal.shared() for generation in generations for row in generation.rows()):
+            return
+        here = (undone.after.get(request) or files.read(request)).content
+        needed = {} if here is None else renewal.shared_files(self.params["config_directory"], here)
+        if here is None and renewal.needed_elsewhere(self.run, self.params["config_directory"]):
+            return
+        for path in renewal.shared():
+            there = files.read(path).content is not None
+            if there is not (path in needed) and (not there or here is None):
+                undone.after[path] = needed.get(path, FileState(None))
 
     def _transaction(self, proof: Proof, lock: EditLock) -> Transaction:
         service = self._service
@@ -351,7 +353,7 @@ def _upgrades(plan: Plan) -> bool:
     """Whether only our own programs become those of another release, for a renewal that stays as it is."""
     def is_program(change: FileChange) -> bool:
         requested = change.verb == "change" and change.path.endswith("/" + renewal.REQUEST)
-        return requested or change.path in renewal.SHARED or renewal.is_unit(change.path)
+        return requested or change.path in renewal.shared() or renewal.is_unit(change.path)
 
     return bool(plan.changes) and all(map(is_program, plan.changes))
 

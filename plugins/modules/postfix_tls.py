@@ -231,6 +231,9 @@ options:
         written; what Postfix would take and not mean is refused, and what would not hold is told in RV(findings), with the line to write.
       - The table is a C(texthash). From 10,001 entries on it is C(lmdb) where the host has that, else the host's C(default_database_type); its index is made
         aside and put in place as a whole.
+      - With an entry at V(encrypt) or above, C(tls_required_enable) (Postfix 3.10) becomes C(no), unless O(parameters) has it. Else the header
+        C(TLS-Required) with the value C(No) in a message (RFC 8689) has it delivered in the clear, whatever the entry says.
+      - A table of files behind it that Postfix can't open is refused, for mail that no entry is for would wait.
     type: dict
     suboptions:
       path:
