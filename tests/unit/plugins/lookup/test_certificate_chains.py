@@ -71,7 +71,8 @@ def test_relative_paths_are_looked_for_beside_the_inventory_and_where_one_works_
     asked = {"entries": [{"key_file": "here.pem", "chain_file": "absent.pem"}], "inventory_dir": str(inventory)}
     [told] = templated(query % ", complaints='tls_certificate_'", asked, tmp_path)
     assert "tls_certificate_chain_file = absent.pem: there is no such file on the controller (looked in " in told
-    assert {str(inventory), str(inventory / "files"), str(project), str(project / "files")} <= set(told.partition("looked in ")[2].partition(")")[0].split(", "))
+    looked = told.partition("looked in ")[2].partition(")")[0].split(", ")
+    assert {str(inventory), str(inventory / "files"), str(project), str(project / "files")} <= set(looked)
 
 
 @pytest.mark.parametrize("value, told", [
