@@ -124,7 +124,7 @@ def opened(host: Instance) -> list:
             if addresses.opened(disabled, service.name, service.kind)]
 
 
-def _sockets(host: Instance, service: Service, held: set) -> Iterator[PostfixTlsError]:
+def _sockets(host: Instance, service: Service, held: set | None) -> Iterator[PostfixTlsError]:
     """What is wrong with the addresses and the port of a service."""
     item, families = "master.cf: %s" % service.key, _families(host)
     port = _port(host, service)
@@ -147,9 +147,9 @@ def _sockets(host: Instance, service: Service, held: set) -> Iterator[PostfixTls
                 )
 
 
-def _listened(host: Instance, service: Service, held: set) -> bool:
+def _listened(host: Instance, service: Service, held: set | None) -> bool:
     port = _port(host, service)
-    return port is not None and any(row[1] == port and row[2] in held for family in _FAMILIES["all"] for row in _listening(family))
+    return port is not None and any(row[1] == port and (held is None or row[2] in held) for family in _FAMILIES["all"] for row in _listening(family))
 
 
 def _families(host: Instance) -> tuple:
@@ -202,10 +202,10 @@ def _refused(family: int, address: str, port: int) -> int | None:
     return None
 
 
-def _ours(family: int, address: str, port: int, held: set) -> bool:
-    """Whether all that is in the way there is open in this master."""
+def _ours(family: int, address: str, port: int, held: set | None) -> bool:
+    """Whether all that is in the way there is open in this master, as far as that can be seen."""
     rivals = _rivals(family, address, port)
-    return bool(rivals) and all(inode in held for inode in rivals)
+    return bool(rivals) and (held is None or all(inode in held for inode in rivals))
 
 
 def _rivals(family: int, address: str, port: int) -> list:
@@ -227,13 +227,17 @@ def _listening(family: int) -> list:
     return found
 
 
-def _held(process: int | None) -> set:
-    """The inodes of a process's sockets, as text."""
+def _held(process: int | None) -> set | None:
+    """The inodes of a process's sockets, as text; None where root may not see them (proc(5): without CAP_SYS_PTRACE, as in a container)."""
     directory, found = "/proc/%s/fd" % process, set()
     with suppress(OSError):
         for name in os.listdir(directory):
-            with suppress(OSError):
+            try:
                 found.update(re.findall(r"^socket:\[(\d+)\]$", os.readlink(os.path.join(directory, name))))
+            except PermissionError:
+                return None
+            except OSError:
+                continue  # closed meanwhile
     return found
 
 
@@ -241,7 +245,7 @@ def _holder(family: int, address: str, port: int) -> str:
     """The program that listens there, and its process number; empty where that can't be seen."""
     rivals = set(_rivals(family, address, port))
     for process in filter(str.isdigit, os.listdir("/proc")):
-        if rivals & _held(int(process)):
+        if rivals & (_held(int(process)) or set()):
             with suppress(OSError):
                 with open("/proc/%s/comm" % process, encoding="utf-8", errors="replace") as file:
                     return "%s (%s)" % (file.read().strip(), process)
@@ -250,7 +254,7 @@ def _holder(family: int, address: str, port: int) -> str:
 
 def _paths(master: int | None) -> set:
     """The paths of the sockets and FIFOs that are open in this master, as their last two names: private/bounce."""
-    held, found = _held(master), set()
+    held, found = _held(master) or set(), set()
     with suppress(OSError):
         with open("/proc/net/unix", encoding="utf-8", errors="replace") as file:
             found = {"/".join(row[7].split("/")[-2:]) for row in map(str.split, file) if len(row) > 7 and row[6] in held}
