@@ -36,6 +36,9 @@ _INTERRUPTED = {
     "reference": "",
 }
 
+#: What is so after most errors.
+_NOTHING = "Nothing was changed."
+
 #: How often a change is planned anew because somebody else has written meanwhile.
 _TRIES = 5
 
@@ -72,6 +75,7 @@ class Change:
         self.kept = Kept(self.params["config_directory"])
         self._undone = Undone()
         self._summary: list = []
+        self._so = _NOTHING
         self._instance: Instance | None = None
         self._files: list = []
 
@@ -85,7 +89,15 @@ class Change:
         return self._instance
 
     def result(self) -> dict:
-        """The module's result. Raises PostfixTlsError where it does not hold; then nothing has changed, but where systemd does not start the renewal."""
+        """The module's result. Raises PostfixTlsError where it does not hold, which says what is so now."""
+        try:
+            return self._result()
+        except PostfixTlsError as error:
+            if "restored" in error.details or _NOTHING[1:] in str(error):
+                raise
+            raise PostfixTlsError(error.item, error.value, error.reason, "%s %s" % (error.remedy, self._so), **error.details) from error
+
+    def _result(self) -> dict:
         self._judge_paths()
         if self.params["state"] in ("listed", "forgotten"):
             return self._told_of_kept()
@@ -95,8 +107,11 @@ class Change:
         if self.predict:
             return self._predicted(host)
         with self.kept.locked(editing=self._editing) as taken_back, self._alone():
+            if taken_back:
+                self._so = "What a killed run had left is put back; nothing else was changed."
             action = self._action()
             host, proposal, proof, outcome = self._carried_out()
+            self._so = "The change itself is made, and holds." if outcome.changed else self._so
             if self.params["state"] == "restored" or proposal.renewal:
                 proposal.plan.findings += renewal.settle(self.run, self.params["config_directory"])
         if self.params["state"] == "restored":
@@ -136,6 +151,7 @@ class Change:
     def _outcome(self, plan: Plan, proof: Proof, lock: EditLock) -> Outcome:
         """Where only programs of ours are of another release, Postfix is proven as it is: it has nothing to do with them."""
         transaction = self._transaction(proof, lock)
+        self._so = self._so if plan.changes else "No file was changed."  # Postfix may have been restarted
         if not _upgrades(plan) or self.kept.pending.exists():
             return transaction.carry_out(plan)
         replace(transaction, action="none", kind=RENEWAL, written=nullcontext).carry_out(plan)
