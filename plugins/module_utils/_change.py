@@ -76,15 +76,18 @@ class Change:
         self._judge_paths()
         if self.params["state"] in ("listed", "forgotten"):
             return self._told_of_kept()
-        if not self.predict:
-            leftovers.discard()
-        host = self.read()
         if self.predict:
-            return self._predicted(host)
-        with self.kept.locked(editing=self._editing) as taken_back, self._alone():
-            host, proposal, proof, outcome = self._carried_out()
-            if self.params["state"] == "restored" or proposal.renewal:
-                proposal.plan.findings += renewal.settle(self.run, self.params["config_directory"])
+            return self._predicted(self.read())
+        leftovers.discard()
+        with self._editing():  # under others' edits, Postfix's own programs would not end reading
+            self.read()
+        with self.kept.locked(editing=self._editing) as taken_back, self._alone(), self._editing() as lock:
+            return self._result(taken_back, lock)
+
+    def _result(self, taken_back: Sequence, lock: EditLock) -> dict:
+        host, proposal, proof, outcome = self._carried_out(lock)
+        if self.params["state"] == "restored" or proposal.renewal:
+            proposal.plan.findings += renewal.settle(self.run, self.params["config_directory"])
         if self.params["state"] == "restored":
             proposal.receiving = _receives_encrypted(self.read())
         told = self._told(host, proposal, taken_back)
@@ -102,19 +105,18 @@ class Change:
             seconds=self.stopwatch.seconds(),
         )
 
-    def _carried_out(self) -> tuple:
+    def _carried_out(self, lock: EditLock) -> tuple:
         """(host, proposal, proof, outcome). Where somebody writes between plan and writing, by no lock, it is planned again."""
         for left in range(_TRIES - 1, -1, -1):
-            with self._editing() as lock:
-                host = self.read()  # another run, or a killed one that is mended now, may have left it otherwise
-                proposal = self.stopwatch.timed("plan", self._reviewed)(host)
-                proof = self._proof(proposal)
-                try:
-                    return host, proposal, proof, self._outcome(proposal.plan, proof, lock)
-                except Outdated:
-                    self._instance = None
-                    if not left:
-                        raise
+            host = self.read()  # only now: another run, or a killed one that is mended, may have left it otherwise
+            proposal = self.stopwatch.timed("plan", self._reviewed)(host)
+            proof = self._proof(proposal)
+            try:
+                return host, proposal, proof, self._outcome(proposal.plan, proof, lock)
+            except Outdated:
+                self._instance = None
+                if not left:
+                    raise
         raise AssertionError("a try returns or raises")
 
     def _outcome(self, plan: Plan, proof: Proof, lock: EditLock) -> Outcome:
@@ -285,8 +287,8 @@ class Change:
             prove=self.stopwatch.timed("prove", proof.on_the_wire),
             observe=self.stopwatch.timed("prove", proof.observed),
             kind=self.kind if self.params["state"] == "present" else "restored",
-            written=lock.release,
-            restoring=self._editing,
+            written=lock.written,
+            restoring=lock.again,
         )
 
 
