@@ -124,7 +124,7 @@ def opened(host: Instance) -> list:
             if addresses.opened(disabled, service.name, service.kind)]
 
 
-def _sockets(host: Instance, service: Service, held: set) -> Iterator[PostfixTlsError]:
+def _sockets(host: Instance, service: Service, held: set | None) -> Iterator[PostfixTlsError]:
     """What is wrong with the addresses and the port of a service."""
     item, families = "master.cf: %s" % service.key, _families(host)
     port = _port(host, service)
@@ -147,9 +147,9 @@ def _sockets(host: Instance, service: Service, held: set) -> Iterator[PostfixTls
                 )
 
 
-def _listened(host: Instance, service: Service, held: set) -> bool:
+def _listened(host: Instance, service: Service, held: set | None) -> bool:
     port = _port(host, service)
-    return port is not None and any(row[1] == port and row[2] in held for family in _FAMILIES["all"] for row in _listening(family))
+    return held is None or port is not None and any(row[1] == port and row[2] in held for family in _FAMILIES["all"] for row in _listening(family))
 
 
 def _families(host: Instance) -> tuple:
@@ -202,9 +202,11 @@ def _refused(family: int, address: str, port: int) -> int | None:
     return None
 
 
-def _ours(family: int, address: str, port: int, held: set) -> bool:
-    """Whether all that is in the way there is open in this master."""
+def _ours(family: int, address: str, port: int, held: set | None) -> bool:
+    """Whether all that is in the way there is open in this master. Where that can't be seen, whether it is open in nobody else."""
     rivals = _rivals(family, address, port)
+    if held is None:
+        return bool(rivals) and not _holder(family, address, port)
     return bool(rivals) and all(inode in held for inode in rivals)
 
 
@@ -227,13 +229,17 @@ def _listening(family: int) -> list:
     return found
 
 
-def _held(process: int | None) -> set:
-    """The inodes of a process's sockets, as text."""
+def _held(process: int | None) -> set | None:
+    """The inodes of a process's sockets, as text; None where it can't be looked into, as in a container without CAP_SYS_PTRACE (proc(5), fd)."""
     directory, found = "/proc/%s/fd" % process, set()
-    with suppress(OSError):
+    try:
         for name in os.listdir(directory):
-            with suppress(OSError):
+            with suppress(FileNotFoundError):
                 found.update(re.findall(r"^socket:\[(\d+)\]$", os.readlink(os.path.join(directory, name))))
+    except FileNotFoundError:
+        return set()
+    except PermissionError:
+        return None
     return found
 
 
@@ -241,23 +247,27 @@ def _holder(family: int, address: str, port: int) -> str:
     """The program that listens there, and its process number; empty where that can't be seen."""
     rivals = set(_rivals(family, address, port))
     for process in filter(str.isdigit, os.listdir("/proc")):
-        if rivals & _held(int(process)):
+        if rivals & (_held(int(process)) or set()):
             with suppress(OSError):
                 with open("/proc/%s/comm" % process, encoding="utf-8", errors="replace") as file:
                     return "%s (%s)" % (file.read().strip(), process)
     return ""
 
 
-def _paths(master: int | None) -> set:
-    """The paths of the sockets and FIFOs that are open in this master, as their last two names: private/bounce."""
+def _paths(master: int | None) -> set | None:
+    """None where it can't be looked into; else the paths of the sockets and FIFOs that are open in this master, as their last two names: private/bounce."""
     held, found = _held(master), set()
+    if held is None:
+        return None
     with suppress(OSError):
         with open("/proc/net/unix", encoding="utf-8", errors="replace") as file:
             found = {"/".join(row[7].split("/")[-2:]) for row in map(str.split, file) if len(row) > 7 and row[6] in held}
     return found
 
 
-def _is_open(host: Instance, service: Service, open_here: set) -> bool:
+def _is_open(host: Instance, service: Service, open_here: set | None) -> bool:
+    if open_here is None:
+        return True  # it may be
     if service.kind == "fifo":
         return os.path.exists(os.path.join(host.effective("queue_directory"), "public", service.name))
     return not {"%s/%s" % (folder, service.name) for folder in ("private", "public")}.isdisjoint(open_here)
