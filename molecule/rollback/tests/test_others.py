@@ -123,7 +123,7 @@ def test_of_what_others_write_during_runs_failed_runs_and_rollbacks_nothing_is_l
     for name, (results, lost, last, now, written) in each(HOSTS, meet).items():
         assert (lost, now) == ("", last), (name, written)
         assert [result["failed"] for result in results] == [False, True, False], (name, [result.get("msg") for result in results])
-        assert written > 60, name
+        assert written > 30, name  # how many get a turn beside our lock depends on the machine
         assert Host(name).run("ls /etc/postfix | grep tmp || :") == ""
 
 
