@@ -149,7 +149,7 @@ def _sockets(host: Instance, service: Service, held: set | None) -> Iterator[Pos
 
 def _listened(host: Instance, service: Service, held: set | None) -> bool:
     port = _port(host, service)
-    return held is None or port is not None and any(row[1] == port and row[2] in held for family in _FAMILIES["all"] for row in _listening(family))
+    return port is not None and any(row[1] == port and (held is None or row[2] in held) for family in _FAMILIES["all"] for row in _listening(family))
 
 
 def _families(host: Instance) -> tuple:
@@ -230,16 +230,16 @@ def _listening(family: int) -> list:
 
 
 def _held(process: int | None) -> set | None:
-    """The inodes of a process's sockets, as text; None where it can't be looked into, as in a container without CAP_SYS_PTRACE (proc(5), fd)."""
+    """The inodes of a process's sockets, as text; None where root may not see them (proc(5): without CAP_SYS_PTRACE, as in a container)."""
     directory, found = "/proc/%s/fd" % process, set()
-    try:
+    with suppress(OSError):
         for name in os.listdir(directory):
-            with suppress(FileNotFoundError):
+            try:
                 found.update(re.findall(r"^socket:\[(\d+)\]$", os.readlink(os.path.join(directory, name))))
-    except FileNotFoundError:
-        return set()
-    except PermissionError:
-        return None
+            except PermissionError:
+                return None
+            except OSError:
+                continue  # closed meanwhile
     return found
 
 
@@ -254,20 +254,16 @@ def _holder(family: int, address: str, port: int) -> str:
     return ""
 
 
-def _paths(master: int | None) -> set | None:
-    """None where it can't be looked into; else the paths of the sockets and FIFOs that are open in this master, as their last two names: private/bounce."""
-    held, found = _held(master), set()
-    if held is None:
-        return None
+def _paths(master: int | None) -> set:
+    """The paths of the sockets and FIFOs that are open in this master, as their last two names: private/bounce."""
+    held, found = _held(master) or set(), set()
     with suppress(OSError):
         with open("/proc/net/unix", encoding="utf-8", errors="replace") as file:
             found = {"/".join(row[7].split("/")[-2:]) for row in map(str.split, file) if len(row) > 7 and row[6] in held}
     return found
 
 
-def _is_open(host: Instance, service: Service, open_here: set | None) -> bool:
-    if open_here is None:
-        return True  # it may be
+def _is_open(host: Instance, service: Service, open_here: set) -> bool:
     if service.kind == "fifo":
         return os.path.exists(os.path.join(host.effective("queue_directory"), "public", service.name))
     return not {"%s/%s" % (folder, service.name) for folder in ("private", "public")}.isdisjoint(open_here)
