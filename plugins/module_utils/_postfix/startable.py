@@ -203,9 +203,11 @@ def _refused(family: int, address: str, port: int) -> int | None:
 
 
 def _ours(family: int, address: str, port: int, held: set | None) -> bool:
-    """Whether all that is in the way there is open in this master, as far as that can be seen."""
+    """Whether all that is in the way there is open in this master. Where that can't be seen, whether it is open in nobody else."""
     rivals = _rivals(family, address, port)
-    return bool(rivals) and (held is None or all(inode in held for inode in rivals))
+    if held is None:
+        return bool(rivals) and not _holder(family, address, port)
+    return bool(rivals) and all(inode in held for inode in rivals)
 
 
 def _rivals(family: int, address: str, port: int) -> list:
