@@ -48,10 +48,11 @@ GROUPS = {
 }
 RELEASE_OF = {name: release for members in GROUPS.values() for name, release in members.items()}
 
-#: Engine options of a group's hosts beside those that all have: where tests mount a full or a read-only file system, or make a file immutable; and
-#: where one host has several addresses.
+#: Engine options of a group's hosts beside those that all have: where tests mount a full or a read-only file system, or make a file immutable, where
+#: a unit's sandbox is to hold (without that right, systemd leaves it out), and where one host has several addresses.
 OPTIONS = {
     "as_they_are": ["--cap-add=NET_ADMIN"],
+    "acme": ["--cap-add=SYS_ADMIN", "--security-opt=apparmor=unconfined"],
     "interrupted": ["--cap-add=SYS_ADMIN", "--cap-add=LINUX_IMMUTABLE", "--security-opt=apparmor=unconfined"],
 }
 OPTIONS_OF = {name: OPTIONS.get(group, []) for group, members in GROUPS.items() for name in members}

@@ -10,7 +10,7 @@ from __future__ import annotations
 import gc
 
 from ansible.plugins.action import ActionBase
-from ansible_collections.mailsec.postfix_tls.plugins.module_utils import _payload
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils import _certificates, _payload
 
 #: Packed when Ansible loads this, once, before it forks a worker for each host.
 PACKED = _payload.pack()
@@ -22,7 +22,10 @@ class ActionModule(ActionBase):
 
     def run(self, tmp: str | None = None, task_vars: dict | None = None) -> dict:
         result = super().run(tmp, task_vars)
-        arguments = dict(self._task.args, _payload=PACKED)
+        wrong = _certificates.misplaced(self._task.args)
+        if wrong:  # before anything of it leaves the controller, or is in a message
+            return dict(result, failed=True, msg="%s Nothing was changed." % " ".join(wrong))
+        arguments = dict(_certificates.keys_apart(self._task.args), _payload=PACKED)
         gc.freeze()
         gc.disable()
         try:

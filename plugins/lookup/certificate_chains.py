@@ -52,6 +52,7 @@ import os
 from ansible.module_utils.common.text.converters import to_text
 from ansible.plugins.lookup import LookupBase
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils import _certificates
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._error import holds_key
 
 
 class LookupModule(LookupBase):
@@ -71,5 +72,7 @@ class LookupModule(LookupBase):
         return to_text(self._loader._get_file_contents(path)[0])
 
     def _found(self, path: str, variables: dict | None) -> str | None:
+        if holds_key(path):  # Ansible says at -vvvvv where it looks for what
+            return None
         found = self.find_file_in_search_path(variables, "files", os.path.expanduser(path), ignore_missing=True)
         return found if found and os.path.isfile(found) else None

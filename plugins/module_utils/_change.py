@@ -72,7 +72,7 @@ class Change:
             proof = Proof(self.read, self.run, proposal, self.verify["ca_file"], self.verify["timeout"], self.diff)
             outcome = self._transaction(proof).carry_out(proposal.plan)
             if self.params["state"] == "restored" or proposal.renewal:
-                renewal.settle(self.run, self.params["config_directory"])
+                proposal.plan.findings += renewal.settle(self.run, self.params["config_directory"])
         if self.params["state"] == "restored":
             proposal.receiving = _receives_encrypted(self.read())
         told = self._told(host, proposal, taken_back)

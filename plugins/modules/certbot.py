@@ -161,10 +161,10 @@ log:
 import os
 import typing as t
 
-from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._acme import certbot
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._acme.lineage import Lineage, Wanted
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._error import PostfixTlsError
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._module import Module
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.command import runner
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.instance import effective_values
 
@@ -190,7 +190,7 @@ _REQUIRED = [("challenge", "webroot", ["webroot"]), ("challenge", "dns", ["auth_
 class Certbot:
     """One run of the module: what it was asked for, and what certbot keeps on this host."""
 
-    def __init__(self, module: AnsibleModule) -> None:
+    def __init__(self, module: Module) -> None:
         self.module = module
         self.params = module.params
         ca_file = self.params["ca_file"]
@@ -266,7 +266,7 @@ def _certificate(lineage: Lineage, reason: str) -> dict:
 
 
 def main() -> t.NoReturn:
-    module = AnsibleModule(argument_spec=ARGUMENT_SPEC, required_if=_REQUIRED, supports_check_mode=True)
+    module = Module(argument_spec=ARGUMENT_SPEC, required_if=_REQUIRED, supports_check_mode=True)
     missing = [] if module.get_bin_path("certbot") else ["certbot"]
     try:
         if missing and not module.check_mode:

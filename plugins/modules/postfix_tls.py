@@ -144,8 +144,13 @@ options:
       - Whether a program on the host serves renewed certificates without Ansible. It reads the files that O(chains) and O(sni) name by O(chains[].key_file)
         and O(chains[].certificate_file), proves them as this module does, writes the chain files, reloads Postfix, and proves on the wire that
         every listener serves the new leaf. When any of it fails, the old files are put back and the mail log says why.
-      - C(/usr/local/sbin/postfix-tls-renew) is started by systemd when one of the files changes, and daily; where there is no systemd, daily by
-        C(/etc/cron.daily); and by certbot after each renewal, where files are certbot's. It needs the Python that this module runs with, and nothing else.
+      - C(/usr/local/sbin/postfix-tls-renew) is started by systemd when one of the files is written or a link on the way to it is swapped, and daily; where
+        there is no systemd, daily by C(/etc/cron.daily); and by certbot after each renewal, where files are certbot's.
+      - It needs C(/usr/bin/python3) or C(/usr/libexec/platform-python) of 3.9 or newer, and nothing else. Where neither is, it is started by the Python that
+        this module runs with, which is then told; one that others than root can change is refused.
+      - A renewed chain that ends sooner than O(verify.min_days_left) asks for is served, because the one before ends sooner still, and the log tells it.
+      - What stands in the way of a renewal to come is told in RV(findings) - a file named by its version (certbot's C(archive)), a certificate that should
+        have been renewed by now, an account or lineage that certbot no longer has, a lineage that nobody serves, a program that failed.
       - V(false) removes it; without a value it is left as it is. A renewal is nothing that O(state=restored) returns from.
     type: bool
   parameters:
@@ -506,8 +511,8 @@ import importlib
 import sys
 import typing as t
 
-from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._error import PostfixTlsError
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._module import Module as Keyless
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._payload import Payload
 
 #: Not imported as usual, for Ansible would pack it and all behind it: the action plugin has sent that as _payload.
@@ -595,7 +600,7 @@ ARGUMENT_SPEC = {
 }
 
 
-class Module(AnsibleModule):
+class Module(Keyless):
     """payload: what the action plugin sent along; it is no option, and so in no message, log or result."""
 
     payload: Payload | None = None

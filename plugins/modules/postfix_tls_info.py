@@ -416,8 +416,8 @@ chains:
 
 import typing as t
 
-from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._error import PostfixTlsError
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._module import Module
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix import view
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.command import runner
 
@@ -425,7 +425,7 @@ ARGUMENT_SPEC = {"config_directory": {"type": "path", "default": "/etc/postfix"}
 
 
 def main() -> t.NoReturn:
-    module = AnsibleModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
+    module = Module(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
     try:
         instances = view.instances(runner(), module.params["config_directory"])
         module.exit_json(changed=False, instances=instances, chains=view.chains(instances))

@@ -182,8 +182,8 @@ results:
 
 import typing as t
 
-from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._error import PostfixTlsError
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._module import Module
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.command import runner
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._promise import own
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls import options
@@ -191,7 +191,7 @@ from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.prob
 
 
 def main() -> t.NoReturn:
-    module = AnsibleModule(argument_spec=options.ARGUMENT_SPEC, supports_check_mode=True)
+    module = Module(argument_spec=options.ARGUMENT_SPEC, supports_check_mode=True)
     try:
         listeners = own(runner())(module.params["config_directory"]) if module.params["targets"] is None else []
         targets = [listener.target for listener in listeners] or options.targets(module.params)

@@ -358,15 +358,15 @@ results:
 
 import typing as t
 
-from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils import _verification
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._module import Module
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.command import runner
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.causes import Causes
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._promise import own
 
 
 def main() -> t.NoReturn:
-    module = AnsibleModule(argument_spec=_verification.ARGUMENT_SPEC, supports_check_mode=True)
+    module = Module(argument_spec=_verification.ARGUMENT_SPEC, supports_check_mode=True)
     run = runner()
     module.exit_json(**_verification.result(module.params, own(run), Causes(run, module.params["config_directory"]) if module.params["log"] else None))
 

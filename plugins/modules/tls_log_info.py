@@ -13,7 +13,7 @@ description:
     the journal, of Postfix 3.5 to 3.11.
   - RV(sent) says to whom nothing went in the clear, so that a policy can keep it so; RV(candidates) has them as entries of
     C(tls_policy_destinations).
-  - RV(floor) says whom a newer oldest protocol version would cut off, RV(received) and RV(clients) who still sends in the clear.
+  - RV(profiles) says whom each guideline would cut off, by version and cipher suite, and RV(floor) whom a newer oldest version would; RV(received) and RV(clients) who still sends in the clear.
 extends_documentation_fragment:
   - mailsec.postfix_tls.attributes
   - mailsec.postfix_tls.attributes.info_module
@@ -55,8 +55,11 @@ notes:
     C(smtp_destination_recipient_limit), counts twice; one with recipients in two domains counts for each of them, and once in RV(totals).
   - Only what was accepted counts, not what was deferred, refused or broken off. Deliveries by C(local), C(virtual), C(lmtp), C(pipe) and
     other agents are none of smtp's and are not counted. Loopback addresses, as those of content filters, are only counted in RV(left_out).
-  - With C(smtp_tls_loglevel) 0, Postfix before 3.11 does not tell whether it encrypted what it sent. That is V(unknown) here, never V(clear). It
-    is V(clear) where the same Postfix, without a restart or reload in between, tells of a handshake elsewhere; or where C(main.cf) and
+  - An inner hop is not the partner. What goes to C(content_filter) or C(FILTER), to the store of a domain of this host's own (C(mydestination),
+    C(virtual_mailbox_domains), C(relay_domains), as far as their tables can be listed), or to a host that hands the message back to this one,
+    is told in RV(inner) alone.
+  - With C(smtp_tls_loglevel) 0, Postfix before 3.11 does not tell whether it encrypted what it sent. That is V(unknown) here, never V(plaintext). It
+    is V(plaintext) where the same Postfix, without a restart or reload in between, tells of a handshake elsewhere; or where C(main.cf) and
     C(master.cf) have not changed since, and say that it tells of all, or does no TLS. C(smtpd) tells at any level.
   - Policies are looked up by the next hop. That is the recipient's domain, unless C(relayhost) or C(transport_maps) name another one; RV(notes)
     tells of these.
@@ -80,7 +83,7 @@ EXAMPLES = r"""
   ansible.builtin.debug:
     msg: "{{ mail.sent | mailsec.postfix_tls.query(wanted) }}"
   vars:
-    wanted: "[?clear > `0`].{domain: domain, clear: clear, of: messages, relays: relays}"
+    wanted: "[?plaintext > `0`].{domain: domain, plaintext: plaintext, of: messages, relays: relays}"
 
 - name: Keep the policy entries for domains that got all of their ten or more messages encrypted, to be looked through
   ansible.builtin.copy:
@@ -113,10 +116,10 @@ sent:
       type: str
       sample: example.org
     messages:
-      description: All messages; RV(sent[].clear), RV(sent[].encrypted) and RV(sent[].unknown) add up to it.
+      description: All messages; RV(sent[].plaintext), RV(sent[].encrypted) and RV(sent[].unknown) add up to it.
       type: int
       sample: 12
-    clear:
+    plaintext:
       description: Those that went in the clear.
       type: int
       sample: 3
@@ -147,6 +150,44 @@ sent:
       type: list
       elements: str
       sample: [mx1.example.org, mx2.example.org]
+inner:
+  description: What went to inner hops, by the server's name; see the notes. It is not in RV(sent) and not in RV(totals).
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    relay:
+      description: The name of the server, or its address where it has none.
+      type: str
+      sample: scan.internal.example
+    messages:
+      description: As in RV(sent[].messages), like the other numbers.
+      type: int
+      sample: 12
+    plaintext:
+      description: Those that went in the clear.
+      type: int
+      sample: 12
+    encrypted:
+      description: Those that went encrypted.
+      type: int
+      sample: 0
+    unknown:
+      description: Those of which the log does not tell.
+      type: int
+      sample: 0
+    trust:
+      description: As in RV(sent[].trust).
+      type: dict
+      sample: {}
+    protocols:
+      description: As in RV(sent[].protocols).
+      type: dict
+      sample: {}
+    ciphers:
+      description: As in RV(sent[].ciphers).
+      type: dict
+      sample: {}
 received:
   description: What peers delivered, by the domain of the envelope's sender, in the order of RV(sent). Anybody can write any sender.
   returned: success
@@ -161,7 +202,7 @@ received:
       description: As in RV(sent[].messages), like the numbers below.
       type: int
       sample: 4
-    clear:
+    plaintext:
       description: Those that came in the clear.
       type: int
       sample: 1
@@ -202,7 +243,7 @@ clients:
       description: As in RV(received[].messages), like the other numbers.
       type: int
       sample: 4
-    clear:
+    plaintext:
       description: Those that came in the clear.
       type: int
       sample: 1
@@ -243,7 +284,7 @@ submitted:
       description: As in RV(received[].messages), like the other numbers.
       type: int
       sample: 2
-    clear:
+    plaintext:
       description: Those that came in the clear.
       type: int
       sample: 0
@@ -264,13 +305,13 @@ submitted:
       type: dict
       sample: {"TLS_AES_256_GCM_SHA384": 2}
 totals:
-  description: Of each direction, and of what users submitted, how many messages were V(clear), V(encrypted) and V(unknown).
+  description: Of each direction, and of what users submitted, how many messages were V(plaintext), V(encrypted) and V(unknown).
   returned: success
   type: dict
   sample:
-    sent: {"clear": 3, "encrypted": 9, "unknown": 0}
-    received: {"clear": 1, "encrypted": 3, "unknown": 0}
-    submitted: {"clear": 0, "encrypted": 2, "unknown": 0}
+    sent: {"plaintext": 3, "encrypted": 9, "unknown": 0}
+    received: {"plaintext": 1, "encrypted": 3, "unknown": 0}
+    submitted: {"plaintext": 0, "encrypted": 2, "unknown": 0}
 floor:
   description:
     - Of each protocol version V(TLSv1.2) and V(TLSv1.3), who did not reach it, with how many messages, most first. Were it the oldest version allowed,
@@ -285,6 +326,20 @@ floor:
       sent: [{"domain": "example.org", "messages": 1}]
       received: [{"client": "example.net", "messages": 3}]
       submitted: []
+profiles:
+  description:
+    - Of each profile of O(mailsec.postfix_tls.postfix_tls#module:profiles), who used a version or a cipher suite that it does not have, with how many
+      messages, most first, and what that was. A peer that has better, too, may agree on that; one that has not would be cut off as with RV(floor).
+    - Lists that are all empty say that this profile would have cut off nobody. What is in the clear today is not among them, and neither is what has
+      no version in the log.
+  returned: success
+  type: dict
+  sample:
+    intermediate:
+      sent: [{"domain": "example.org", "messages": 1, "used": {"TLSv1.2 AES256-SHA": 1}}]
+      received: [{"client": "example.net", "messages": 3, "used": {"TLSv1.2 ECDHE-RSA-AES256-SHA384": 2, "TLSv1 AES128-SHA": 1}}]
+      submitted: []
+    interop: {"sent": [], "received": [], "submitted": []}
 candidates:
   description:
     - The domains that got at least O(min_messages) messages, all of them encrypted, as entries for C(tls_policy_destinations). With C(encrypt), what
@@ -354,9 +409,9 @@ errors:
 
 import typing as t
 
-from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._audit.audit import audit
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._error import PostfixTlsError
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._module import Module
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.command import runner
 
 ARGUMENT_SPEC = {
@@ -368,7 +423,7 @@ ARGUMENT_SPEC = {
 
 
 def main() -> t.NoReturn:
-    module = AnsibleModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
+    module = Module(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
     try:
         module.exit_json(changed=False, **audit(runner(), **module.params))
     except PostfixTlsError as error:

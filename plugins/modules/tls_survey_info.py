@@ -208,14 +208,14 @@ entries:
 
 import typing as t
 
-from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._error import PostfixTlsError
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._module import Module
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._policy.survey import ARGUMENT_SPEC, surveyed
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.command import runner
 
 
 def main() -> t.NoReturn:
-    module = AnsibleModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
+    module = Module(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
     try:
         module.exit_json(changed=False, **surveyed(module.params, runner()))
     except PostfixTlsError as error:

@@ -28,7 +28,7 @@ def services(place: Place, directory: str) -> dict:
     """{service: {parameter: value}} of every service that speaks, with what its -o says, references expanded; "" is main.cf itself."""
     main, overrides, entries = (part.splitlines() for part in place.host.run(
         "postconf -c {0} -x 2>/dev/null; echo ----; postconf -c {0} -Px 2>/dev/null; echo ----; postconf -c {0} -M".format(directory)).split("----\n"))
-    base = dict(_pair(line) for line in main)
+    base = dict(_pair(line) for line in main if not line.startswith("process_id"))  # postconf(1)'s own
     found = {"": base}
     for line in entries:
         words = line.split()

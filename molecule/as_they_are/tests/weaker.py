@@ -37,10 +37,9 @@ def weaker(before: dict, after: dict) -> Iterator[str]:
     """Of one service (state.services): a sentence for each thing that is less than it was."""
     if before.get("(command)", "smtpd") in ("smtpd", "postscreen") and server(after) not in SERVER[server(before)]:
         yield "level of the server: %s was %s" % (server(after), server(before))
-    if before.get("(command)", "smtp") in ("smtp", "lmtp"):
-        for side in ("smtp", "lmtp"):
-            if client(after, side) not in CLIENT[client(before, side)]:
-                yield "%s_tls_security_level: %s was %s" % (side, client(after, side), client(before, side))
+    for side in ("smtp", "lmtp"):
+        if before.get("(command)", side) == side and client(after, side) not in CLIENT[client(before, side)]:
+            yield "%s_tls_security_level: %s was %s" % (side, client(after, side), client(before, side))
     for name in sorted(set(before) | set(after)):
         old, new = before.get(name, ""), after.get(name, "")
         if old != new and (said := _weaker(name, old, new)):

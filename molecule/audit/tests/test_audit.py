@@ -141,7 +141,7 @@ def counts(protocols: dict) -> tuple:
 
 
 def rows(listed: list, key: str) -> dict:
-    return {row[key]: (row["clear"], row["encrypted"], row["protocols"]) for row in listed}
+    return {row[key]: (row["plaintext"], row["encrypted"], row["protocols"]) for row in listed}
 
 
 def planned(name: str, plan: dict) -> dict:
@@ -176,7 +176,7 @@ def test_what_was_sent_is_counted_by_domain_as_it_arrived(plain: dict, name: str
     assert {domain: numbers[:2] for domain, numbers in seen.items()} == planned(name, PLAIN), "the witness saw something else"
     assert rows(answer["sent"], "domain") == seen
     assert [row["unknown"] for row in answer["sent"]] == [0] * len(PLAIN)
-    assert answer["totals"]["sent"] == {"clear": 3, "encrypted": 5, "unknown": 0}
+    assert answer["totals"]["sent"] == {"plaintext": 3, "encrypted": 5, "unknown": 0}
     assert (answer["left_out"]["loopback_sent"], answer["left_out"]["unparsed"], answer["silent"]) == (1, 0, [])
 
 
@@ -199,7 +199,7 @@ def test_what_was_received_is_counted_by_sender_and_users_apart(plain: dict, nam
     assert {sender: numbers[:2] for sender, numbers in seen.items()} == dict(PEERS, **{"%s.test" % before: sent}), "the witness saw something else"
     assert rows(answer["received"], "domain") == seen
     assert {row["service"]: row["encrypted"] for row in answer["submitted"]} == {"postfix/submission/smtpd": 1, "postfix/smtps/smtpd": 1}
-    assert [(row["client"], row["clear"], row["encrypted"]) for row in answer["clients"]] == [("lab.test", sent[0] + 4, sent[1] + 2)]
+    assert [(row["client"], row["plaintext"], row["encrypted"]) for row in answer["clients"]] == [("lab.test", sent[0] + 4, sent[1] + 2)]
     assert answer["left_out"]["loopback_received"] == 1, "the proxy before the queue hands it on to this host itself"
 
 
@@ -232,7 +232,7 @@ def test_connections_that_are_used_again_keep_their_messages_apart(plain: dict) 
         assert min(again) >= 2, "connections were not used again, so this proves nothing"
         seen = arrived[name].of("%s.test" % name)
         assert {domain: numbers[:2] for domain, numbers in seen.items()} == planned(name, REUSED), "the witness saw something else"
-        assert {row["domain"]: (row["clear"], row["encrypted"]) for row in answers[name]["sent"]} == planned(name, added(PLAIN, REUSED)), name
+        assert {row["domain"]: (row["plaintext"], row["encrypted"]) for row in answers[name]["sent"]} == planned(name, added(PLAIN, REUSED)), name
 
 
 @pytest.fixture(scope="module")
@@ -254,7 +254,7 @@ def test_where_postfix_says_nothing_of_tls_what_it_sent_is_unknown_and_never_cle
     arrived, alone, whole = silent[name]
     seen = arrived.of("%s.test" % name)
     assert {domain: numbers[:2] for domain, numbers in seen.items()} == planned(name, PAIRED), "the witness saw something else"
-    sent = {row["domain"]: (row["clear"], row["encrypted"], row["unknown"]) for row in alone["sent"]}
+    sent = {row["domain"]: (row["plaintext"], row["encrypted"], row["unknown"]) for row in alone["sent"]}
     if name == "log-forky":
         assert sent == {domain: (*numbers, 0) for domain, numbers in planned(name, PAIRED).items()}
         assert (alone["silent"], whole["totals"]["sent"]["unknown"]) == ([], 0)
@@ -268,7 +268,7 @@ def test_where_postfix_says_nothing_of_tls_what_it_sent_is_unknown_and_never_cle
 def test_smtpd_tells_of_encryption_at_any_log_level(silent: dict, name: str) -> None:
     _arrived, alone, _whole = silent[name]
     # Of three in one session, two before STARTTLS, a silent log tells only that there was one.
-    assert {row["domain"]: (row["clear"], row["encrypted"]) for row in alone["received"] if row["domain"] in PEERS} == {
+    assert {row["domain"]: (row["plaintext"], row["encrypted"]) for row in alone["received"] if row["domain"] in PEERS} == {
         "peer.test": (0, 3), "old.test": (0, 1), "proxied.test": (1, 0), None: (1, 0),
     }
     assert {row["service"]: row["encrypted"] for row in alone["submitted"]} == {"postfix/submission/smtpd": 1, "postfix/smtps/smtpd": 1}

@@ -3,12 +3,11 @@
 """What certbot keeps of a certificate, which it calls a lineage: C(live/NAME/) and C(renewal/NAME.conf)."""
 from __future__ import annotations
 
-import datetime
 import os
 import re
 from dataclasses import dataclass
 
-from ansible_collections.mailsec.postfix_tls.plugins.module_utils._chain import pem, source
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._chain import pem, source, strength
 
 FOLDER = "/etc/letsencrypt"
 #: Of a certificate's time. Let's Encrypt advises to renew when a third of it is left; certbot's timer does so, or 30 days before the end.
@@ -67,7 +66,7 @@ class Lineage:
             return "there is none yet"
         if self.names() != sorted({name.lower() for name in wanted.names}):
             return "it is made out to %s" % ", ".join(self.names())
-        if _share_left(facts) < _LEAST_LEFT:
+        if strength.share_left(facts) < _LEAST_LEFT:
             return "it ends on %s" % facts["not_after"]
         if differing := self.differing(wanted):
             return "it was obtained, and is renewed, with another %s" % ", ".join(differing)
@@ -82,7 +81,3 @@ def _plain(value: str) -> str:
     """Without ConfigObj's quotes, the comma of its lists, and slashes at the end."""
     return re.sub(r"[\s\"',]", "", value).rstrip("/")
 
-
-def _share_left(facts: dict) -> float:
-    begins, ends = (datetime.datetime.fromisoformat(facts[name].rstrip("Z") + "+00:00") for name in ("not_before", "not_after"))
-    return (ends - datetime.datetime.now(datetime.timezone.utc)) / (ends - begins)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import time
-from typing import Iterator
+from typing import Callable, Iterator
 
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._audit import sources
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._audit.received import Received
@@ -19,7 +19,9 @@ from ansible_collections.mailsec.postfix_tls.plugins.module_utils._audit.summary
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._audit.tally import ENCRYPTED, Silence, Table
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._error import PostfixTlsError
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.instance import Instance, Run
-from ansible_collections.mailsec.postfix_tls.plugins.module_utils._tls import versions
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.log import printable
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._tls import suites, versions
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._tls.profiles import PROFILES, Profile
 
 #: Seconds before the time that is asked for, in which a connection of then may have begun.
 MARGIN = 3600
@@ -50,7 +52,7 @@ def audit(run: Run, config_directory: str, days: float, files: list | None, min_
     for source in found:
         audited.read(source)
         errors += [source.error] if source.error else []
-    told = dict({"files": [source.name for source in found], "errors": errors}, **audited.result(min_messages))
+    told = dict({"files": [source.name for source in found], "errors": list(map(printable, errors))}, **audited.result(min_messages))
     return dict(told, summary=summary(told))
 
 
@@ -65,7 +67,7 @@ class Audit:
 
     def _forget(self) -> None:
         self._silence = Silence(self._settings.telling) if self._settings else Silence()
-        self.sent = Sent(self._silence)
+        self.sent = Sent(self._silence, self._settings.inner) if self._settings else Sent(self._silence)
         self.received = Received(self._silence, self._settings.wrapped if self._settings else None)
         self.first: float | None = None
         self.last: float | None = None
@@ -108,6 +110,7 @@ class Audit:
             "lines": self.lines,
             "sent": _listed(sent.domains, "domain", "relays", trust=True),
             "received": _listed(received.domains, "domain", "clients"),
+            "inner": _listed(sent.inner, "relay", None, trust=True),
             "clients": _listed(received.clients, "client", "services"),
             "submitted": _listed(received.submitted, "service", None),
             "totals": {"sent": sent.total.counts, "received": received.total.counts, "submitted": received.users.counts},
@@ -115,7 +118,8 @@ class Audit:
                 "loopback_sent": sent.loopback, "loopback_received": received.loopback, "unparsed": sent.unparsed,
                 "beyond": sum(table.beyond for table in (sent.domains, received.domains, received.clients, received.submitted)),
             },
-            "floor": {floor: self._cut_off(floor) for floor in FLOORS},
+            "floor": {floor: _plain(self._cut_off(_reaching(floor))) for floor in FLOORS},
+            "profiles": {name: self._cut_off(_allowing(profile)) for name, profile in PROFILES.items()},
             "candidates": self._candidates(min_messages),
             "silent": [_text(tag) for tag in silent],
             "notes": list(self._notes(silent)),
@@ -124,7 +128,7 @@ class Audit:
     def _programs(self) -> dict:
         sent, received = self.sent, self.received
         return {
-            b"smtp": sent.line, b"smtpd": received.smtpd, b"qmgr": received.qmgr, b"nqmgr": received.qmgr,
+            b"smtp": sent.line, b"smtpd": received.smtpd, b"qmgr": self._qmgr, b"nqmgr": self._qmgr,
             b"pickup": received.other, b"bounce": received.other, b"master": self._master,
         }
 
@@ -132,16 +136,20 @@ class Audit:
         if text.startswith((b"daemon started", b"reload --")):
             self._silence.started(who.rpartition(b"/")[0])
 
-    def _cut_off(self, floor: str) -> dict:
-        older = [name.encode() for name in versions.below(floor)]
+    def _qmgr(self, *line: object) -> None:
+        self.sent.active(*line)
+        self.received.qmgr(*line)
+
+    def _cut_off(self, kept: Callable[[bytes, bytes], bool]) -> dict:
+        """Who used what is not kept. kept: (protocol, cipher) -> whether it would be."""
         tables = (("sent", self.sent.domains, "domain"), ("received", self.received.clients, "client"), ("submitted", self.received.submitted, "service"))
-        return {name: _below(table, key, older) for name, table, key in tables}
+        return {name: _without(table, key, kept) for name, table, key in tables}
 
     def _candidates(self, min_messages: int) -> list:
         if self._settings and self._settings.relayhost:
             return []
         always = sorted(
-            _text(name) for name, entry in self.sent.domains.items() if entry.messages == entry.counts[ENCRYPTED] >= max(1, min_messages)
+            _text(name) for name, entry in self.sent.domains.filled() if entry.messages == entry.counts[ENCRYPTED] >= max(1, min_messages)
         )
         return [{"destination": name, "level": "encrypt"} for name in always if _DOMAIN.fullmatch(name)]
 
@@ -170,9 +178,33 @@ def _listed(table: Table, name: str, beside: str | None, trust: bool = False) ->
     return told
 
 
-def _below(table: Table, key: str, older: list) -> list:
-    counted = ((sum(entry.protocols.get(version, 0) for version in older), name) for name, entry in table.items())
-    return [{key: _text(name) or None, "messages": messages} for messages, name in sorted(counted, key=lambda pair: (-pair[0], pair[1])) if messages]
+def _reaching(floor: str) -> Callable[[bytes, bytes], bool]:
+    older = {name.encode() for name in versions.below(floor)}
+    return lambda protocol, _cipher: protocol not in older
+
+
+def _allowing(profile: Profile) -> Callable[[bytes, bytes], bool]:
+    """What is not known by its name, as a suite of a library to come, is not held against a peer."""
+    reaching = _reaching(profile.floor)
+
+    def kept(protocol: bytes, cipher: bytes) -> bool:
+        suite = suites.BY_NAME.get(cipher.decode("ascii", "replace"))
+        return reaching(protocol, cipher) and (suite is None or suite.code in profile.suites)
+    return kept
+
+
+def _without(table: Table, key: str, kept: Callable[[bytes, bytes], bool]) -> list:
+    """Rows of those who used what is not kept, with most of it first, and what that was."""
+    rows = []
+    for name, entry in table.items():
+        used = {b" ".join(filter(None, pair)): messages for pair, messages in entry.tls.items() if not kept(*pair)}
+        if used:
+            rows.append({key: _text(name) or None, "messages": sum(used.values()), "used": _counted(used)})
+    return sorted(rows, key=lambda row: (-row["messages"], row[key] or ""))
+
+
+def _plain(cut: dict) -> dict:
+    return {name: [{key: value for key, value in row.items() if key != "used"} for row in rows] for name, rows in cut.items()}
 
 
 def _counted(words: dict) -> dict:
@@ -181,7 +213,7 @@ def _counted(words: dict) -> dict:
 
 def _text(name: bytes) -> str:
     """Names come from the network: cut, and made printable."""
-    return "".join(character if character.isprintable() else "?" for character in name.decode("utf-8", "replace"))[:_LONGEST_NAME]
+    return printable(name.decode("utf-8", "replace"))[:_LONGEST_NAME]
 
 
 def _moment(seconds: float) -> str:

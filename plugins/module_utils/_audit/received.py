@@ -10,13 +10,16 @@ from __future__ import annotations
 import re
 
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._audit.sent import domain, is_loopback
-from ansible_collections.mailsec.postfix_tls.plugins.module_utils._audit.tally import CLEAR, ENCRYPTED, UNKNOWN, Entry, Silence, Table, Tls
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._audit.tally import PLAINTEXT, ENCRYPTED, UNKNOWN, Entry, Silence, Table, Tls
 
 _TLS = re.compile(
     rb"(Anonymous|Untrusted|Trusted|Verified) TLS connection (?:established|reused) from \S+(?: to \S+)?: ((?:TLS|SSL)v[0-9.]+) with cipher (\S+)"
 )
 _CLIENT = re.compile(rb"([0-9A-Za-z]+): client=([^\s\[]*)\[([^\]\s]+)\](?::[0-9]+)?(, sasl_)?")
-_PROXIED = re.compile(rb"proxy-accept: END-OF-MESSAGE: .*; from=<(.*?)> (?:to=<|proto=)")
+#: What stands before the sender is the filter's answer; what follows it, a stranger may have written.
+_ACCEPTED = b"proxy-accept: END-OF-MESSAGE: "
+_SENDER = b"; from=<"
+_PROXIED = re.compile(_SENDER + rb"((?:(?!> (?:to=<|proto=)).)*)> (?:to=<|proto=)")
 _STARTTLS = re.compile(rb" starttls=([0-9]+)")
 _QUEUED = re.compile(rb"([0-9A-Za-z]+): from=<(.*)>, size=[0-9]+, nrcpt=[0-9]+ \(queue active\)")
 
@@ -91,8 +94,8 @@ class Received:
             match = _CLIENT.match(text)
             if match:
                 self._client(self._session(key, who), match)
-        elif text.startswith(b"proxy-accept: END-OF-MESSAGE: "):
-            match = _PROXIED.match(text)
+        elif text.startswith(_ACCEPTED):
+            match = _PROXIED.match(text, max(0, text.find(_SENDER)))
             session = self._sessions.get(key)
             if match and session and session.proxied and counted:
                 self._count(session.proxied, match.group(1))
@@ -142,8 +145,8 @@ class Received:
         elif _service(tag) in _WRAPPED:
             session.how = ENCRYPTED
         else:
-            session.how = CLEAR
-        _settle(session, CLEAR if session.tls else session.how)
+            session.how = PLAINTEXT
+        _settle(session, PLAINTEXT if session.tls else session.how)
 
     def _client(self, session: _Session, match: re.Match) -> None:
         queue_id, name, address, user = match.groups()
@@ -172,7 +175,7 @@ class Received:
         if message.tls:
             how, tls = ENCRYPTED, message.tls
         elif session.tls:
-            how, tls = CLEAR, None  # STARTTLS came after it
+            how, tls = PLAINTEXT, None  # STARTTLS came after it
         else:
             how, tls = session.how or UNKNOWN, None
         for entry, beside in entries:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._audit.inner import inner_hops
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.instance import Instance, effective_values
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.master_cf import Service
 
@@ -14,7 +15,7 @@ _OFF = ("smtp_tls_policy_maps", "smtp_tls_per_site")
 class Settings:
     """since: when it was changed last, in seconds since 1970; earlier lines may have been written with another one.
 
-    relayhost, transport_maps: as in main.cf.
+    relayhost, transport_maps: as in main.cf. inner: what is no partner.
     """
 
     def __init__(self, host: Instance) -> None:
@@ -22,6 +23,7 @@ class Settings:
         self.since = max(_changed(os.path.join(host.directory, name)) for name in ("main.cf", "master.cf"))
         self.relayhost = host.effective("relayhost")
         self.transport_maps = host.effective("transport_maps")
+        self.inner = inner_hops(host)
         telling: dict[bytes, set] = {}
         wrapped: dict[bytes, set] = {}
         for service in host.services:

@@ -3,13 +3,14 @@
 """Messages counted by name, and what is known of a silence in the log."""
 from __future__ import annotations
 
-from typing import Callable, NamedTuple
+from typing import Callable, Iterable, NamedTuple
 
 #: Names in a table, and names kept beside each. A log holds as many as strangers care to make up.
 MOST_NAMES = 20000
 MOST_BESIDE = 20
 
-CLEAR, ENCRYPTED, UNKNOWN = "clear", "encrypted", "unknown"
+#: How a message went. Not "clear": Jinja takes C(row.clear) for the method of the dictionary.
+PLAINTEXT, ENCRYPTED, UNKNOWN = "plaintext", "encrypted", "unknown"
 
 
 class Tls(NamedTuple):
@@ -21,34 +22,71 @@ class Tls(NamedTuple):
 
 
 class Entry:
-    """What came or went under one name."""
+    """What came or went under one name.
 
-    __slots__ = ("counts", "trust", "protocols", "ciphers", "beside")
+    tls: {(protocol, cipher): messages}, either may be empty. trust: {word: messages}. beside: {another name, such as the relay: messages}.
+    """
+
+    __slots__ = ("counts", "trust", "tls", "beside")
 
     def __init__(self) -> None:
-        self.counts = {CLEAR: 0, ENCRYPTED: 0, UNKNOWN: 0}
+        self.counts = {PLAINTEXT: 0, ENCRYPTED: 0, UNKNOWN: 0}
         self.trust: dict[bytes, int] = {}
-        self.protocols: dict[bytes, int] = {}
-        self.ciphers: dict[bytes, int] = {}
-        self.beside: dict[bytes, None] = {}
+        self.tls: dict[tuple, int] = {}
+        self.beside: dict[bytes, int] = {}
 
     @property
     def messages(self) -> int:
         return sum(self.counts.values())
 
+    @property
+    def protocols(self) -> dict:
+        """{protocol version: messages}"""
+        return _summed((protocol, messages) for (protocol, _cipher), messages in self.tls.items())
+
+    @property
+    def ciphers(self) -> dict:
+        """{cipher suite: messages}"""
+        return _summed((cipher, messages) for (_protocol, cipher), messages in self.tls.items())
+
     def add(self, how: str, tls: Tls | None, beside: bytes = b"") -> None:
         self.counts[how] += 1
         if tls:
-            for counted, word in ((self.trust, tls.trust), (self.protocols, tls.protocol), (self.ciphers, tls.cipher)):
-                if word:
-                    counted[word] = counted.get(word, 0) + 1
-        if beside and len(self.beside) < MOST_BESIDE:
-            self.beside[beside] = None
+            _count(self.trust, tls.trust)
+            _count(self.tls, (tls.protocol, tls.cipher))
+        if beside in self.beside or len(self.beside) < MOST_BESIDE:
+            _count(self.beside, beside)
+
+    def take_back(self, how: str, tls: Tls | None, beside: bytes = b"") -> str:
+        """One message less; returns how it went, for one that was unknown may have been settled meanwhile."""
+        now = next(one for one in (how, PLAINTEXT, UNKNOWN) if self.counts[one])
+        self.counts[now] -= 1
+        if tls:
+            _count(self.trust, tls.trust, -1)
+            _count(self.tls, (tls.protocol, tls.cipher), -1)
+        _count(self.beside, beside, -1)
+        return now
 
     def settle(self, how: str, messages: int = 1) -> None:
         """So many that were unknown are known to be this."""
         self.counts[UNKNOWN] -= messages
         self.counts[how] += messages
+
+
+def _count(counted: dict, word: bytes | tuple, messages: int = 1) -> None:
+    """Empty words are not counted, and nothing is counted below one."""
+    number = counted.get(word, 0) + messages
+    if number < 1:
+        counted.pop(word, None)
+    elif word and (number > 1 or messages > 0):
+        counted[word] = number
+
+
+def _summed(pairs: Iterable) -> dict:
+    found: dict = {}
+    for word, messages in pairs:
+        _count(found, word, messages)
+    return found
 
 
 class Table(dict):
@@ -69,9 +107,13 @@ class Table(dict):
                 self[name] = found
         return found
 
+    def filled(self) -> list:
+        """(name, Entry) of those that have a message."""
+        return [(name, entry) for name, entry in self.items() if entry.messages]
+
     def first(self) -> list:
         """(name, Entry), those with most in the clear first, then those with most unknown, then those with most messages."""
-        return sorted(self.items(), key=lambda pair: (-pair[1].counts[CLEAR], -pair[1].counts[UNKNOWN], -pair[1].messages, pair[0]))
+        return sorted(self.filled(), key=lambda pair: (-pair[1].counts[PLAINTEXT], -pair[1].counts[UNKNOWN], -pair[1].messages, pair[0]))
 
 
 class Silence:
@@ -94,11 +136,11 @@ class Silence:
         if who not in self._told:
             self._told.add(who)
             for entry, messages in self._waiting.pop(who, {}).items():
-                entry.settle(CLEAR, messages)
+                entry.settle(PLAINTEXT, messages)
 
     def means(self, who: bytes, told: float) -> str:
         """told: seconds since 1970."""
-        return CLEAR if who in self._told or self._configured(who.partition(b" ")[2], told) else UNKNOWN
+        return PLAINTEXT if who in self._told or self._configured(who.partition(b" ")[2], told) else UNKNOWN
 
     def wait(self, who: bytes, entries: list) -> None:
         """These have one more each that is unknown, until the program speaks."""
@@ -106,6 +148,14 @@ class Silence:
         for entry in entries:
             if entry in waiting or len(waiting) < MOST_NAMES:
                 waiting[entry] = waiting.get(entry, 0) + 1
+
+    def forget(self, who: bytes, entry: Entry) -> None:
+        """One less of an entry's messages waits."""
+        waiting = self._waiting.get(who, {})
+        if waiting.get(entry, 0) > 1:
+            waiting[entry] -= 1
+        else:
+            waiting.pop(entry, None)
 
     def started(self, instance: bytes) -> None:
         """instance: host and syslog_name, as in C(mx postfix)."""

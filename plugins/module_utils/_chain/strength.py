@@ -3,6 +3,7 @@
 """Whether every certificate of a chain is valid long enough and strong enough, each told by its name."""
 from __future__ import annotations
 
+import calendar
 import time
 
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._chain.pem import Chain
@@ -55,3 +56,9 @@ def _weak_signature(facts: dict, asked: Profile) -> str:
     if facts["self_signed"] or asked.certificate_hashes is None or facts["signature_hash"] in asked.certificate_hashes:
         return ""
     return "it is signed with %s" % facts["signature"]
+
+
+def share_left(facts: dict) -> float:
+    """Of a certificate's time, between 0 and 1; less than 0 where it has expired."""
+    begins, ends = (calendar.timegm(time.strptime(facts[name], "%Y-%m-%dT%H:%M:%SZ")) for name in ("not_before", "not_after"))
+    return (ends - time.time()) / max(1, ends - begins)

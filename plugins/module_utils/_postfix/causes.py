@@ -10,7 +10,7 @@ import re
 import time
 from typing import NamedTuple
 
-from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.log import LONGEST, MailLog
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.log import LONGEST, MailLog, printable
 
 #: syslog_name may be anything, so the program is what follows its last slash. What stands before the first bracket is no client's word.
 _LINE = re.compile(r"(?:[^\[]*\s)?(?P<tag>[^\s\[]+/(?P<program>smtpd|postscreen|tlsproxy|master))\[(?P<pid>\d+)\]: (?P<text>.*)")
@@ -89,7 +89,7 @@ def _parsed(lines: list, late: bool) -> list:
     for line in lines:
         match = _LINE.match(line[:LONGEST])
         if match:
-            text = "".join(character if character.isprintable() else "?" for character in match.group("text").strip())
+            text = printable(match.group("text").strip())
             parsed.append(_Line((match.group("tag"), match.group("pid")), match.group("program"), text, late))
     return parsed
 

@@ -23,7 +23,7 @@ _FILES = ("/var/log/mail.log", "/var/log/maillog")
 #: Where it is, there is a journal.
 SYSTEMD = "/run/systemd/system"
 
-_WARNS = re.compile(r"postfix.*(?:warning|error|fatal|panic):")
+_WARNS = re.compile(r"(?:warning|error|fatal|panic):")
 _PREFIX = re.compile(r"^.*?\[\d+\]: ")
 
 
@@ -72,7 +72,7 @@ class MailLog:
     def warnings(self, most: int = 10) -> list:
         """The last lines since C(mark) in which any part of Postfix warns."""
         # The last of each: retries and further processes say the same again.
-        told = {_PREFIX.sub("", line): line.strip() for line in self.after() if _WARNS.search(line)}
+        told = {_PREFIX.sub("", line): line.strip() for line in self.after() if _warns(line)}
         return list(told.values())[-most:]
 
     def _after_in_files(self) -> list:
@@ -92,7 +92,17 @@ class MailLog:
             _status, out, _err = self._run(["journalctl", "--quiet", "--no-pager", "--output=short", "SYSLOG_FACILITY=2", *which])
         except OSError:
             return []
-        return [line[:LONGEST] for line in out.split("\n") if line]
+        return [printable(line[:LONGEST]) for line in out.split("\n") if line]
+
+
+def printable(text: str) -> str:
+    """What a terminal shows as it is: control characters, and those that turn the direction of writing, become question marks."""
+    return text if text.isprintable() else "".join(character if character.isprintable() else "?" for character in text)
+
+
+def _warns(line: str) -> bool:
+    begin = line.find("postfix")
+    return begin >= 0 and bool(_WARNS.search(line, begin))
 
 
 def files(directory: str) -> list:
@@ -115,4 +125,4 @@ def _read(path: str, start: int, most: int, right=lambda state: True) -> list:
             content = file.read(most)
     except OSError:
         return []
-    return [line[:LONGEST].decode("utf-8", "replace") for line in content.split(b"\n") if line]
+    return [printable(line[:LONGEST].decode("utf-8", "replace")) for line in content.split(b"\n") if line]

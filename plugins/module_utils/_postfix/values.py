@@ -23,6 +23,20 @@ LEVELS = {
     "receiving-level": ("none", "may", "encrypt"),
     "sending-level": ("none", "may", "encrypt", "dane", "dane-only", "fingerprint", "verify", "secure"),
 }
+#: {level for sending: the levels whose promise it keeps beside its own}, at every destination. With level dane, one that has no TLSA records is
+#: sent to as with may, so that dane keeps nothing of encrypt (postconf(5) smtp_tls_security_level, RFC 7672 section 2.2). Levels that know every
+#: server for certain keep what dane says of some; verify takes the name from DNS, where it can be forged, and does not. How secure, fingerprint and
+#: dane-only know a server can't be compared.
+_KEEPS = {
+    "none": (),
+    "may": ("none",),
+    "encrypt": ("none", "may"),
+    "dane": ("none", "may"),
+    "dane-only": ("none", "may", "encrypt", "dane"),
+    "fingerprint": ("none", "may", "encrypt", "dane"),
+    "verify": ("none", "may", "encrypt"),
+    "secure": ("none", "may", "encrypt", "dane", "verify"),
+}
 #: Highest first.
 GRADES = ("high", "medium", "low", "export", "null")
 _CHOICES = dict(LEVELS, boolean=("yes", "no"), grade=GRADES)
@@ -90,8 +104,24 @@ def same(name: str, one: str, other: str) -> bool:
     return _meaning(kind, one) == _meaning(kind, other)
 
 
+def keeps_level(one: str, other: str) -> bool:
+    """Whether a level keeps all that another one promises, of levels for sending (and so for receiving). Unknown ones keep nothing but themselves."""
+    one, other = one.strip().lower(), other.strip().lower()
+    return one == other or other in _KEEPS.get(one, ())
+
+
+def weaker_level(one: str, other: str) -> bool:
+    """Whether a level asks less of a peer than another does: may than encrypt, and not dane than encrypt, which are incomparable()."""
+    return keeps_level(other, one) and not keeps_level(one, other)
+
+
+def incomparable(one: str, other: str) -> bool:
+    """Whether each of two levels asks for something that the other does not: dane and encrypt, dane-only and secure."""
+    return not keeps_level(one, other) and not keeps_level(other, one)
+
+
 def weaker(name: str, one: str, other: str) -> bool:
-    """Whether one asks less of a peer than other does; where nothing is less or more, whether it says something else."""
+    """Whether one does not ask all of a peer that other does; where nothing is less or more, whether it says something else."""
     kind = kind_of(name)
     if same(name, one, other):
         return False
@@ -102,10 +132,11 @@ def weaker(name: str, one: str, other: str) -> bool:
             return True
     if kind == "exclusions":
         return not _meaning(kind, other) <= _meaning(kind, one)
-    ranks = LEVELS.get(kind) or (GRADES[::-1] if kind == "grade" else None)
-    if ranks:
+    if kind in LEVELS:
+        return not keeps_level(one, other)
+    if kind == "grade":
         one, other = one.strip().lower(), other.strip().lower()
-        return one not in ranks or other not in ranks or ranks.index(one) < ranks.index(other)
+        return one not in GRADES or other not in GRADES or GRADES.index(one) > GRADES.index(other)
     return True
 
 

@@ -8,23 +8,30 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 import syslog
 import time
+import traceback
 
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._change import Change
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._chain import pem
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._error import PostfixTlsError
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.command import run
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.instance import Instance
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._renewal import sources, units
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._steps import chains, sni
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._steps.draft import Draft, Intent, Proposal
-from ansible_collections.mailsec.postfix_tls.plugins.module_utils._steps.renewal import NAME, REQUEST, instances
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._steps.renewal import REQUEST, instances
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._transaction import files
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._transaction.apply import RENEWAL
 
 #: An ACME client writes key and certificate one after the other; tries, and seconds between them.
 _TRIES, _PAUSE = 4, 1.5
+#: Seconds for all instances; then what is under way is put back, for which it has as long again.
+_LONGEST = 300
+#: Looks in a row, each because something changed during the one before, which systemd would not have told of.
+_MOST_LOOKS = 5
 
 
 class Renewal(Change):
@@ -33,9 +40,9 @@ class Renewal(Change):
     kind = RENEWAL
 
     def _propose(self, host: Instance) -> Proposal:
+        """A limit of days is no reason to refuse a certificate here: what would be served on ends before it. See _short."""
         draft = Draft.of(host, Intent(
-            names=self.verify["names"], ca_file=self.verify["ca_file"], min_days_left=self.verify["min_days_left"],
-            self_signed=self.params["self_signed"], profiles=self.params["profiles"],
+            names=self.verify["names"], ca_file=self.verify["ca_file"], self_signed=self.params["self_signed"], profiles=self.params["profiles"],
         ))
         served, draft.proposal.trusted, _digests = chains.serve(draft, self.params["chains"], draft.proposal.names)
         _all(self.params["chains"], served)
@@ -52,26 +59,70 @@ def _all(asked: list, served: list) -> None:
 
 def main() -> int:
     """0 where all is served as it is to be; 1 where it is not, and the log says why."""
-    status = 0
-    for directory in instances(run):
-        path = os.path.join(directory, REQUEST)
-        if os.path.exists(path):
-            try:
-                told = _renewed(directory, path)
-            except PostfixTlsError as error:
-                status, told = 1, ["%s: %s" % (directory, error)]
-            for line in told:
-                _say(syslog.LOG_ERR if status else syslog.LOG_INFO, line)
+    signal.signal(signal.SIGALRM, _too_long)
+    requests = {directory: path for directory in instances(run) if os.path.exists(path := os.path.join(directory, REQUEST))}
+    for _look in range(_MOST_LOOKS):
+        before = sources.statuses(_watched(requests.values()))
+        status = max([0, *(_served(*request) for request in requests.items())])
+        if sources.statuses(_watched(requests.values())) == before:
+            break
+    if status:
+        sources.forget()
+    else:
+        sources.keep([name for directory in requests for name in units.names(directory).values() if name.endswith(".path")], before)
     return status
 
 
-def _renewed(directory: str, path: str) -> list:
-    """What has been renewed, in sentences. Raises PostfixTlsError."""
+def _served(directory: str, path: str) -> int:
+    """One instance; what was done is logged, and why it could not be. Status of the program."""
+    signal.alarm(_LONGEST)
+    try:
+        params = dict(_read(path), config_directory=directory, state="present", action="reload")
+        for line in _renewed(directory, params):
+            _say(syslog.LOG_INFO, line)
+        for line in _short(directory, params):
+            _say(syslog.LOG_WARNING, line)
+    except PostfixTlsError as error:
+        _say(syslog.LOG_ERR, "%s: %s" % (directory, error))
+        return 1
+    except Exception as error:  # the log has to say so, and other instances are looked at all the same
+        _say(syslog.LOG_ERR, "%s: %r: this was not foreseen. Report it." % (directory, error))
+        traceback.print_exc()
+        return 1
+    finally:
+        signal.alarm(0)
+    return 0
+
+
+def _too_long(_signal: int, _frame: object) -> None:
+    signal.alarm(_LONGEST)
+    raise PostfixTlsError("renewal", None, "it was not done after %d s" % _LONGEST, "See what hangs: postfix check, postconf, or the files to be renewed.")
+
+
+def _watched(requests: object) -> list:
+    """Paths of the requests and of all files that they name."""
+    paths = []
+    for path in requests:
+        paths.append(path)
+        try:
+            request = _read(path)
+            asked = [*request["chains"], *(chain for entry in request["sni"] for chain in entry["chains"])]
+            paths += [chain[kind] for chain in asked for kind in ("key_file", "certificate_file")]
+        except (PostfixTlsError, KeyError, TypeError):
+            continue  # it is told when it is to be served
+    return paths
+
+
+def _read(path: str) -> dict:
     try:
         with open(path, encoding="utf-8") as file:
-            params = dict(json.load(file), config_directory=directory, state="present", action="reload")
-    except (OSError, ValueError) as error:
+            return dict(json.load(file))
+    except (OSError, ValueError, TypeError) as error:
         raise PostfixTlsError(path, None, "it can't be read (%s)" % error, "Run the playbook again; it writes this file.") from None
+
+
+def _renewed(directory: str, params: dict) -> list:
+    """What has been renewed, in sentences. Raises PostfixTlsError."""
     for left in range(_TRIES - 1, -1, -1):
         try:
             result = Renewal(params, run).result()
@@ -80,18 +131,41 @@ def _renewed(directory: str, path: str) -> list:
             if not left or "restored" in error.details or not error.item.startswith("chain"):
                 raise
             time.sleep(_PAUSE)
-    return [
-        "%s: renewed, and served since the reload: %s" % (directory, _leaf(change["path"])) for change in result["plan"] if result["changed"]
-    ]
+    written = [change["path"] for change in result["plan"] if result["changed"]]
+    return ["%s: renewed, and served since the reload: %s" % (directory, _leaf(name)) for name in written]
+
+
+def _short(directory: str, params: dict) -> list:
+    """Of the files to be renewed, those that end sooner than was asked for, in sentences."""
+    asked = params["verify"]["min_days_left"]
+    if not asked:
+        return []
+    told = []
+    for entry in [*params["chains"], *(chain for entry in params["sni"] for chain in entry["chains"])]:
+        left = min(facts["days_left"] for facts in _facts(entry["certificate_file"]))
+        if left < asked:
+            told.append("%s: chain %s: served, though it ends %d days from now, and %d were asked for" % (directory, entry["name"], left, asked))
+    return told
+
+
+def _facts(path: str) -> list:
+    text = (files.read(path).content or b"").decode("utf-8", "replace")
+    return pem.Chain(path, "", tuple(block for label, block in pem.blocks(path, text) if label in pem.CERTIFICATES)).facts()
 
 
 def _leaf(path: str) -> str:
-    [chain] = pem.chains(path, (files.read(path).content or b"").decode("utf-8", "replace"))
-    facts = chain.facts()[0]
-    return "%s (%s, valid until %s, sha256 %s)" % (path, facts["subject"], facts["not_after"], facts["sha256"])
+    facts = _facts(path)[0]
+    return "%s (%s, valid until %s, sha256 %s)" % (path, facts["subject"] or ", ".join(name.partition(":")[2] for name in facts["names"]), facts["not_after"], facts["sha256"])
 
 
 def _say(level: int, line: str) -> None:
-    syslog.openlog(NAME, syslog.LOG_PID, syslog.LOG_MAIL)
-    syslog.syslog(level, line)
-    sys.stderr.write(line + "\n")
+    """Once to the log, by systemd where it reads what is said here; errors to stderr, for what certbot and cron make of that."""
+    stream = sys.stderr if level == syslog.LOG_ERR else sys.stdout
+    status = os.fstat(stream.fileno())
+    if os.environ.get("JOURNAL_STREAM") == "%d:%d" % (status.st_dev, status.st_ino):
+        stream.write("<%d>%s\n" % (level, line))
+    else:
+        syslog.openlog(units.NAME, syslog.LOG_PID, syslog.LOG_MAIL)
+        syslog.syslog(level, line)
+        stream.write(line + "\n")
+    stream.flush()

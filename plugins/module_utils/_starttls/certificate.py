@@ -19,14 +19,14 @@ from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.conn
 
 _SEQUENCE, _SET, _INTEGER, _BIT_STRING, _OCTET_STRING, _OID = 0x30, 0x31, 0x02, 0x03, 0x04, 0x06
 _UTC_TIME, _GENERALIZED_TIME, _VERSION, _EXTENSIONS = 0x17, 0x18, 0xA0, 0xA3
-_DNS_NAME, _IP_ADDRESS = 0x82, 0x87
+_DNS_NAME, _IP_ADDRESS, _KEY_IDENTIFIER = 0x82, 0x87, 0x80
 _ENCODINGS = {0x1E: "utf-16-be", 0x0C: "utf-8"}  # BMPString, UTF8String; everything else is shown byte by byte
 
 _ATTRIBUTES = {
     "2.5.4.3": "CN", "2.5.4.6": "C", "2.5.4.7": "L", "2.5.4.8": "ST", "2.5.4.10": "O", "2.5.4.11": "OU", "2.5.4.5": "serialNumber",
     "0.9.2342.19200300.100.1.25": "DC", "1.2.840.113549.1.9.1": "emailAddress",
 }
-_SUBJECT_ALT_NAME = "2.5.29.17"
+_SUBJECT_ALT_NAME, _SUBJECT_KEY, _AUTHORITY_KEY = "2.5.29.17", "2.5.29.14", "2.5.29.35"
 
 #: {OID: (type of key, its size in bits or None where the key tells)}
 _KEYS = {
@@ -73,6 +73,18 @@ def facts(der: bytes | None) -> dict:
     return known
 
 
+def key_identifiers(der: bytes) -> tuple:
+    """(of the certificate's own key, of the key that signed it), each None where it does not say so. RFC 5280 sections 4.2.1.1 and 4.2.1.2."""
+    try:
+        [(_tag, whole, _raw)] = _elements(der, _SEQUENCE)
+        extensions = dict(_extensions([value for tag, value, _raw in _elements(_elements(whole)[0][1]) if tag == _EXTENSIONS]))
+        own = _elements(extensions[_SUBJECT_KEY], _OCTET_STRING)[0][1] if _SUBJECT_KEY in extensions else None
+        parts = _elements(_elements(extensions[_AUTHORITY_KEY], _SEQUENCE)[0][1]) if _AUTHORITY_KEY in extensions else []
+        return own, next((value for tag, value, _raw in parts if tag == _KEY_IDENTIFIER), None)
+    except (_Unreadable, ValueError, IndexError):
+        return None, None
+
+
 def ordered(chain: list) -> bool | None:
     """Whether each certificate (facts, as sent) was issued by the next one, RFC 5246 section 7.4.2. None where one can't be read."""
     if any(certificate["subject"] is None for certificate in chain):
@@ -93,7 +105,7 @@ def _read(der: bytes) -> dict:
         "subject": _distinguished(subject[1]),
         "issuer": _distinguished(issuer[1]),
         "self_signed": subject[2] == issuer[2],
-        "names": _names(extensions[0]) if extensions else [],
+        "names": _names(extensions),
         "serial": "%X" % int.from_bytes(serial[1], "big"),
         "not_before": _iso(begins),
         "not_after": _iso(ends),
@@ -173,7 +185,7 @@ def _pair(attribute: bytes) -> tuple:
     return _oid(oid), value.decode(_ENCODINGS.get(tag, "latin-1"), "backslashreplace")
 
 
-def _names(wrapped: bytes) -> list:
+def _names(wrapped: list) -> list:
     found = []
     for kind, value in _general_names(wrapped):
         if kind == _DNS_NAME:
@@ -183,14 +195,21 @@ def _names(wrapped: bytes) -> list:
     return found
 
 
-def _general_names(wrapped: bytes) -> Iterator[tuple]:
-    [(_tag, extensions, _raw)] = _elements(wrapped, _SEQUENCE)
-    for _tag, extension, _raw in _elements(extensions, _SEQUENCE):
-        (_tag, oid, _raw), *_critical, (_tag, value, _raw) = _elements(extension)
-        if _oid(oid) == _SUBJECT_ALT_NAME:
+def _general_names(wrapped: list) -> Iterator[tuple]:
+    for oid, value in _extensions(wrapped):
+        if oid == _SUBJECT_ALT_NAME:
             [(_tag, alternatives, _raw)] = _elements(value, _SEQUENCE)
             for kind, name, _raw in _elements(alternatives):
                 yield kind, name
+
+
+def _extensions(wrapped: list) -> Iterator[tuple]:
+    """(OID, value) of each. wrapped: the extensions of a certificate, in a list that is empty where it has none."""
+    for whole in wrapped[:1]:
+        [(_tag, extensions, _raw)] = _elements(whole, _SEQUENCE)
+        for _tag, extension, _raw in _elements(extensions, _SEQUENCE):
+            (_tag, oid, _raw), *_critical, (_tag, value, _raw) = _elements(extension)
+            yield _oid(oid), value
 
 
 def _algorithm(sequence: bytes) -> tuple:

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from ansible_collections.mailsec.postfix_tls.plugins.module_utils import _payload
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils import _module, _payload
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._tls.profiles import PROFILES
 from ansible_collections.mailsec.postfix_tls.plugins.modules import postfix_tls
 
@@ -116,18 +116,18 @@ def test_a_traceback_shows_the_line_whether_it_was_compiled_now_or_before(on_a_h
 
 
 def test_the_renewals_program_is_made_of_it(on_a_host) -> None:
-    bundled = "from %s._renewal.bundle import bundle\nimport hashlib\nsaid = hashlib.sha256(bundle()).hexdigest()\npayload.keep()" % UTILS
+    bundled = "from %s._renewal.bundle import bundle\nimport hashlib\nsaid = hashlib.sha256(bundle(\"/usr/bin/python3\")).hexdigest()\npayload.keep()" % UTILS
     told = [on_a_host(IMPORT_CHANGE + "\n" + bundled) for _run in range(2)]
     assert told[0]["said"] == told[1]["said"] and told[0]["compiled"] and not told[1]["compiled"]
 
 
-def test_ansible_packs_the_two_alone() -> None:
+def test_ansible_packs_these_alone() -> None:
     """Otherwise it would pack all that is behind them once more."""
-    for path in (Path(postfix_tls.__file__), Path(_payload.__file__)):
+    for path in (Path(postfix_tls.__file__), Path(_payload.__file__), Path(_module.__file__)):
         tree = ast.parse(path.read_text(encoding="utf-8"))
         named = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("ansible_collections")}
         named |= {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names if "ansible_collections" in alias.name}
-        assert named <= {UTILS + "._error", UTILS + "._payload"}
+        assert named <= {UTILS + "._error", UTILS + "._payload", UTILS + "._module"}
 
 
 def test_the_module_offers_the_profiles_that_there_are() -> None:

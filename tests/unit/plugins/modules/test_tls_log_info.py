@@ -9,6 +9,7 @@ import pytest
 import yaml
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._audit import settings
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix import command
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._tls.profiles import PROFILES
 from ansible_collections.mailsec.postfix_tls.plugins.modules import tls_log_info
 from hosts_of_text import instance, postconf
 
@@ -30,7 +31,7 @@ def host(tmp_path: Path, monkeypatch):
         values = dict(
             instance().values, syslog_name="postfix", smtp_tls_loglevel="0", smtpd_tls_loglevel="0", smtp_tls_security_level="may", relayhost="",
             transport_maps="", smtpd_tls_wrappermode="no", smtp_tls_policy_maps="", smtp_tls_per_site="", smtp_use_tls="no", smtp_enforce_tls="no",
-            smtp_tls_wrappermode="no",
+            smtp_tls_wrappermode="no", content_filter="smtp:[scan.test]:10024",
         )
         answer = postconf({str(tmp_path): dict(values, **parameters)})
         monkeypatch.setattr(command, "run", lambda argv, stdin=None: answer(argv))
@@ -46,6 +47,7 @@ WHOLE = (
     "submission/smtpd[10]: connect from h.test[192.0.2.7]", "submission/smtpd[10]: B2: client=h.test[192.0.2.7]",
     "submission/smtpd[10]: Anonymous TLS connection established from h.test[192.0.2.7]: " + SUITE.replace("1.3", "1.2"),
     "submission/smtpd[10]: B3: client=h.test[192.0.2.7]", "qmgr[3]: B3: from=<s@example.net>, size=1, nrcpt=1 (queue active)",
+    "smtp[8]: A3: to=<a@example.org>, relay=scan.test[192.0.2.6]:10024, delay=1, delays=0/0/0/1, dsn=2.0.0, status=sent (250 ok)",
 )
 
 
@@ -57,8 +59,9 @@ def test_the_documented_results_are_those_that_are_returned(run, host) -> None:
     assert {name: type(result[name]) for name in samples} == {name: type(sample) for name, sample in samples.items()}
     for name in ("totals", "left_out", "floor"):
         assert list(result[name]) == list(samples[name])
+    assert set(result["profiles"]) == set(PROFILES) > set(samples["profiles"])
     assert list(result["floor"]["TLSv1.3"]) == list(samples["floor"]["TLSv1.3"])
-    for name in ("sent", "received", "clients", "submitted"):
+    for name in ("sent", "inner", "received", "clients", "submitted"):
         [row] = result[name]
         assert list(row) == list(documented[name]["contains"])
         assert {key: type(value) for key, value in row.items()} == {key: type(entry["sample"]) for key, entry in documented[name]["contains"].items()}
@@ -70,13 +73,13 @@ def test_the_documented_results_are_those_that_are_returned(run, host) -> None:
 
 def how(result: dict) -> str:
     [row] = result["sent"]
-    [word] = [word for word in ("clear", "encrypted", "unknown") if row[word]]
+    [word] = [word for word in ("plaintext", "encrypted", "unknown") if row[word]]
     return word
 
 
 @pytest.mark.parametrize("parameters, expected", [
-    ({}, "unknown"), ({"smtp_tls_loglevel": "1"}, "clear"), ({"smtp_tls_loglevel": "1", "changed": 30}, "unknown"),
-    ({"smtp_tls_security_level": "none"}, "clear"), ({"smtp_tls_security_level": ""}, "clear"),
+    ({}, "unknown"), ({"smtp_tls_loglevel": "1"}, "plaintext"), ({"smtp_tls_loglevel": "1", "changed": 30}, "unknown"),
+    ({"smtp_tls_security_level": "none"}, "plaintext"), ({"smtp_tls_security_level": ""}, "plaintext"),
     ({"smtp_tls_security_level": "", "smtp_use_tls": "yes"}, "unknown"),
     ({"smtp_tls_security_level": "none", "smtp_tls_policy_maps": "hash:/x"}, "unknown"),
     ({"smtp_tls_security_level": "none", "smtp_tls_per_site": "hash:/x"}, "unknown"),
@@ -89,7 +92,7 @@ def test_today_s_configuration_tells_what_silence_means_as_long_as_it_is_that_of
 
 def test_each_service_has_its_own_syslog_name_and_log_level(run, host) -> None:
     relay = "relay/" + SENT
-    assert how(run(tls_log_info, config_directory=str(host(relay, smtp_tls_loglevel="1")))) == "clear"
+    assert how(run(tls_log_info, config_directory=str(host(relay, smtp_tls_loglevel="1")))) == "plaintext"
     own = MASTER.replace("$service_name", "$service_name -o smtp_tls_loglevel=0")
     assert how(run(tls_log_info, config_directory=str(host(relay, master=own, smtp_tls_loglevel="1")))) == "unknown"
     shared = MASTER + "slow unix - - y - - smtp -o smtp_tls_loglevel=0\n"
@@ -102,7 +105,7 @@ WRAPPED = "465 inet n - y - - smtpd -o smtpd_tls_wrappermode=yes\n"
 @pytest.mark.parametrize("wrapped, others, expected", [(WRAPPED, "", (0, 1, 0)), (WRAPPED, MASTER, (0, 0, 1)), ("", MASTER, (1, 0, 0))])
 def test_a_silent_service_that_begins_with_tls_is_not_taken_for_clear(run, host, wrapped: str, others: str, expected: tuple) -> None:
     result = run(tls_log_info, config_directory=str(host(*WHOLE[3:7], master=wrapped + others)))
-    assert [(row["clear"], row["encrypted"], row["unknown"]) for row in result["received"]] == [expected]
+    assert [(row["plaintext"], row["encrypted"], row["unknown"]) for row in result["received"]] == [expected]
 
 
 def test_where_a_relayhost_has_all_mail_there_are_no_candidates_and_a_note_says_why(run, host) -> None:

@@ -47,8 +47,8 @@ def adds_up(result: dict) -> None:
     json.dumps(result)
     for listed in ("sent", "received", "clients", "submitted"):
         for row in result[listed]:
-            assert row["messages"] == row["clear"] + row["encrypted"] + row["unknown"] > 0
-            assert min(row["clear"], row["encrypted"], row["unknown"]) >= 0
+            assert row["messages"] == row["plaintext"] + row["encrypted"] + row["unknown"] > 0
+            assert min(row["plaintext"], row["encrypted"], row["unknown"]) >= 0
             assert sum(row["protocols"].values()) <= row["encrypted"]
             assert all(isinstance(value, (int, dict, list)) or value is None or value.isprintable() for value in row.values())
     totals = result["totals"]
@@ -56,7 +56,7 @@ def adds_up(result: dict) -> None:
     for name, listed in (("received", "received"), ("received", "clients"), ("submitted", "submitted")):
         assert sum(row["messages"] for row in result[listed]) == sum(totals[name].values())
     assert sum(row["messages"] for row in result["sent"]) >= sum(totals["sent"].values())
-    assert {entry["destination"] for entry in result["candidates"]} <= {row["domain"] for row in result["sent"] if row["clear"] == row["unknown"] == 0}
+    assert {entry["destination"] for entry in result["candidates"]} <= {row["domain"] for row in result["sent"] if row["plaintext"] == row["unknown"] == 0}
 
 
 @settings(max_examples=400, deadline=None)

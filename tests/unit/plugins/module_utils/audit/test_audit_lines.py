@@ -79,7 +79,7 @@ def read(tmp_path: Path):
 
 
 def rows(listed: list, key: str = "domain") -> dict:
-    return {row[key]: (row["clear"], row["encrypted"], row["unknown"]) for row in listed}
+    return {row[key]: (row["plaintext"], row["encrypted"], row["unknown"]) for row in listed}
 
 
 OTHER = (shaken(99, relay="o.test[192.0.2.99]:25"), delivered("F0", "x@other.test", 99, "o.test[192.0.2.99]:25"))
@@ -105,7 +105,7 @@ def test_a_handshake_with_one_relay_is_none_with_another(read) -> None:
 def test_recipients_of_one_transmission_are_one_message_and_domains_of_it_one_each(read) -> None:
     told = read(shaken(), *[delivered("A1", to) for to in ("a@x.test", "b@y.test", "c@X.test")])
     assert rows(told["sent"]) == {"x.test": (0, 1, 0), "y.test": (0, 1, 0)}
-    assert told["totals"]["sent"] == {"clear": 0, "encrypted": 1, "unknown": 0}
+    assert told["totals"]["sent"] == {"plaintext": 0, "encrypted": 1, "unknown": 0}
 
 
 def test_one_message_in_two_transmissions_is_two(read) -> None:
@@ -211,7 +211,7 @@ def test_what_is_broken_off_or_refused_is_not_received(read) -> None:
         connected(), came("A1"), line("smtpd", 9, "A1: lost connection after DATA (4 bytes) from " + HERE), left(),
         line("smtpd", 9, "NOQUEUE: reject: RCPT from %s: 454 4.7.1 <x@y.test>: Relay access denied; from=<p@q.test> to=<x@y.test> proto=ESMTP" % HERE),
     )
-    assert (told["received"], told["totals"]["received"]) == ([], {"clear": 0, "encrypted": 0, "unknown": 0})
+    assert (told["received"], told["totals"]["received"]) == ([], {"plaintext": 0, "encrypted": 0, "unknown": 0})
 
 
 def test_a_queue_id_that_is_given_out_again_is_another_message(read) -> None:
@@ -243,7 +243,7 @@ def test_clients_are_told_by_their_domain_or_address(read, client: str, name: st
 def test_what_users_submit_is_told_apart_by_service(read, program: str, more: str) -> None:
     told = read(connected(9, program), offered(9, program), came("A1", 9, HERE, more, program), queued("A1"), left(9, "1", program))
     assert (told["received"], told["clients"], rows(told["submitted"], "service")) == ([], [], {"postfix/" + program: (0, 1, 0)})
-    assert told["totals"]["submitted"] == {"clear": 0, "encrypted": 1, "unknown": 0}
+    assert told["totals"]["submitted"] == {"plaintext": 0, "encrypted": 1, "unknown": 0}
 
 
 def test_a_service_that_begins_with_tls_needs_no_starttls(read) -> None:
@@ -282,6 +282,29 @@ def test_a_floor_cuts_off_who_is_below_it_and_nobody_in_the_clear(read) -> None:
             "received": [{"client": "lab.test", "messages": 1}], "submitted": [],
         },
     }
+
+
+def test_a_profile_cuts_off_by_version_and_suite_and_the_others_nobody(read) -> None:
+    cbc = "TLSv1.2 with cipher ECDHE-RSA-AES256-SHA384 (256/256 bits)"
+    told = read(
+        shaken(suite=cbc), delivered("A1", "a@old.test"), shaken(suite=NEARLY), delivered("A2", "a@nearly.test"),
+        connected(), offered(suite=cbc), came("B1"), queued("B1"), came("B2"), queued("B2"), left(9, "1"),
+    )
+    assert told["profiles"]["intermediate"] == {
+        "sent": [{"domain": "old.test", "messages": 1, "used": {"TLSv1.2 ECDHE-RSA-AES256-SHA384": 1}}],
+        "received": [{"client": "lab.test", "messages": 2, "used": {"TLSv1.2 ECDHE-RSA-AES256-SHA384": 2}}], "submitted": [],
+    }
+    assert [row["domain"] for row in told["profiles"]["modern"]["sent"]] == ["nearly.test", "old.test"]
+    assert told["profiles"]["interop"] == {"sent": [], "received": [], "submitted": []}
+    [nobody] = [line for line in told["summary"] if "cut off nobody" in line]
+    assert "interop" in nobody and "intermediate" not in nobody and "modern" not in nobody
+    assert "  2 from lab.test by TLSv1.2 ECDHE-RSA-AES256-SHA384" in told["summary"]
+
+
+def test_a_relay_that_is_configured_in_capitals_is_the_one_of_the_handshake(read) -> None:
+    told = read(shaken(relay="mx2.lab.test[192.0.2.5]:25"), delivered("A1", relay="MX2.LAB.TEST[192.0.2.5]:25"),
+                shaken(relay="fd00:aa::11[fd00:aa::11]:25"), delivered("A2", relay="FD00:AA::11[fd00:aa::11]:25"))
+    assert rows(told["sent"]) == {"example.org": (0, 2, 0)} and told["sent"][0]["relays"] == ["fd00:aa::11", "mx2.lab.test"]
 
 
 def test_candidates_always_went_encrypted_often_enough_and_can_be_written_as_they_are(read) -> None:

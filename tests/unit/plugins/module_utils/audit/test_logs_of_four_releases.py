@@ -44,15 +44,15 @@ def lines(release: str) -> list:
 
 def test_what_was_sent(tmp_path: Path, release: str) -> None:
     told = read(tmp_path, "\n".join(lines(release)) + "\n")
-    assert {row["domain"]: (row["clear"], row["encrypted"], row["trust"]) for row in told["sent"]} == {
+    assert {row["domain"]: (row["plaintext"], row["encrypted"], row["trust"]) for row in told["sent"]} == {
         "%s.log-%s.test" % (word, RING[release]): numbers for word, numbers in SENT.items()
     }
-    assert (told["totals"]["sent"], told["left_out"]["loopback_sent"]) == ({"clear": 6, "encrypted": 11, "unknown": 0}, 1)
+    assert (told["totals"]["sent"], told["left_out"]["loopback_sent"]) == ({"plaintext": 6, "encrypted": 11, "unknown": 0}, 1)
 
 
 def test_what_was_received(tmp_path: Path, release: str) -> None:
     told = read(tmp_path, "\n".join(lines(release)) + "\n")
-    received = {row["domain"]: (row["clear"], row["encrypted"]) for row in told["received"]}
+    received = {row["domain"]: (row["plaintext"], row["encrypted"]) for row in told["received"]}
     assert received == dict(PEERS, **{"log-%s.test" % BEFORE[release]: (6, 11)})
     assert [(row["service"], row["encrypted"]) for row in told["submitted"]] == [("postfix/smtps/smtpd", 1), ("postfix/submission/smtpd", 1)]
     assert told["floor"]["TLSv1.3"]["received"] == [{"client": "lab.test", "messages": 1}]
@@ -62,5 +62,5 @@ def test_without_a_word_of_tls_only_3_11_tells(tmp_path: Path, release: str) -> 
     """As with smtp_tls_loglevel = 0, of the letters for which no connection was used again."""
     [_begins, used_again] = [at for at, line in enumerate(lines(release)) if ": reload -- " in line]
     told = read(tmp_path, "\n".join(line for line in lines(release)[:used_again] if " TLS connection established to " not in line) + "\n")
-    expected = {"clear": 3, "encrypted": 5, "unknown": 0} if release == "3.11" else {"clear": 0, "encrypted": 0, "unknown": 8}
+    expected = {"plaintext": 3, "encrypted": 5, "unknown": 0} if release == "3.11" else {"plaintext": 0, "encrypted": 0, "unknown": 8}
     assert told["totals"]["sent"] == expected and {tuple(row["trust"]) for row in told["sent"]} == {()}

@@ -139,6 +139,10 @@ def test_chain_files_begin_with_the_key(tmp_path: Path) -> None:
     ("smtpd_tls_security_level", "encrypt", "may", False),
     ("smtpd_tls_security_level", "MAY", "may", False),
     ("smtp_tls_security_level", "may", "dane", True),
+    ("smtp_tls_security_level", "dane", "encrypt", True),
+    ("smtp_tls_security_level", "encrypt", "dane", True),
+    ("smtp_tls_security_level", "dane-only", "encrypt", False),
+    ("smtp_tls_security_level", "verify", "dane", True),
     ("smtpd_tls_protocols", ">=TLSv1", ">=TLSv1.2", True),
     ("smtpd_tls_protocols", ">=TLSv1.3", ">=TLSv1.2", False),
     ("smtpd_tls_protocols", "FOO", ">=TLSv1.2", True),
@@ -150,6 +154,25 @@ def test_chain_files_begin_with_the_key(tmp_path: Path) -> None:
 ])
 def test_weaker_is_what_asks_less_of_a_peer_or_can_t_be_compared(name: str, one: str, other: str, weaker: bool) -> None:
     assert values.weaker(name, one, other) is weaker
+
+
+@pytest.mark.parametrize("one, other, order", [
+    ("may", "encrypt", "weaker"), ("may", "dane", "weaker"), ("none", "may", "weaker"), ("Encrypt", "secure", "weaker"), ("encrypt", "fingerprint", "weaker"),
+    ("dane", "dane-only", "weaker"), ("encrypt", "dane-only", "weaker"), ("verify", "secure", "weaker"), ("dane", "secure", "weaker"),
+    ("dane", "encrypt", "incomparable"), ("dane", "verify", "incomparable"), ("dane-only", "secure", "incomparable"), ("fingerprint", "secure", "incomparable"),
+    ("encrypt", "encrypt", "same"), ("half-dane", "may", "incomparable"),
+])
+def test_levels_are_in_an_order_that_is_not_a_line(one: str, other: str, order: str) -> None:
+    """Level dane is no more than may where there are no TLSA records, so it is not above encrypt; nor is encrypt above it."""
+    assert values.weaker_level(one, other) is (order == "weaker") and not values.weaker_level(other, one)
+    assert values.incomparable(one, other) is values.incomparable(other, one) is (order == "incomparable")
+    assert values.keeps_level(other, one) is (order != "incomparable")
+
+
+def test_every_level_keeps_itself_and_what_those_keep_that_it_keeps() -> None:
+    levels = values.LEVELS["sending-level"]
+    kept = {one: {other for other in levels if values.keeps_level(one, other)} for one in levels}
+    assert all(one in kept[one] and kept[other] <= kept[one] for one in levels for other in kept[one])
 
 
 @pytest.mark.parametrize("one, other", [("3600s", "1h"), ("3600", "60m"), ("7d", "1w")])
