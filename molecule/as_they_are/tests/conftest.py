@@ -19,7 +19,7 @@ def told() -> Iterator[Told]:
     everybody = [Place(Host(name)) for name in json.loads((INVENTORY / "as_they_are.json").read_text(encoding="utf-8"))["as_they_are"]["hosts"]]
     places = {place.host.name: place for place in everybody}
     partner = Partner(places.pop("w-partner"), [place.host for place in everybody])
-    wanted = os.environ.get("CONFIGURATIONS", " ".join(one.name for one in CONFIGURATIONS)).split()
+    wanted = (os.environ.get("CONFIGURATIONS") or " ".join(one.name for one in CONFIGURATIONS)).split()
     partner.start()
     in_use = {one.host for one in CONFIGURATIONS if one.name in wanted}
     each([place for name, place in places.items() if name in in_use], lambda place: place.furnish(partner.address))

@@ -17,7 +17,7 @@ from configurations import PASSWORD, Held, Way
 from place import Place
 
 _PROXY = b"PROXY TCP4 198.51.100.7 198.51.100.1 40000 25\r\n"
-_TIMEOUT = 25
+_TIMEOUT = 10
 
 
 @dataclass

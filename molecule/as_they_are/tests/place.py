@@ -54,8 +54,8 @@ class Place:
         """Once: keys, addresses, the resolver."""
         fqdn = self.host.fqdn
         own = {"key.pem": self.host.vars["lab_key_file"], "chain.pem": self.host.vars["lab_chain_file"], "intermediate.pem": self.authority.folder / "intermediate.pem"}
-        for name in ("blue", "green"):
-            own["%s.key" % name], own["%s.pem" % name] = self.authority.chain(fqdn, name, names=("mx.%s.test" % name,))
+        for name, customer in (("blue", "mx.blue.test"), ("green", "mx.green.test"), ("cow", "mail.cow.test")):
+            own["%s.key" % name], own["%s.pem" % name] = self.authority.chain(fqdn, name, names=(customer,))
         self.host.run("install -d -m 700 /srv/own /srv/stand-ins; printf 'nameserver %s\\noptions trust-ad\\n' > /etc/resolv.conf" % resolver)
         for name, path in own.items():
             self.host.run("umask 077; cat > /srv/own/%s" % name, stdin=Path(path).read_text(encoding="utf-8"))
