@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import os
-from typing import Sequence
+from contextlib import nullcontext
+from dataclasses import replace
+from typing import ContextManager, Sequence
 
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._error import PostfixTlsError
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._intent import propose
@@ -14,9 +16,11 @@ from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.servi
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._proof import Proof
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._steps import renewal
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._steps.draft import Intent, Proposal
-from ansible_collections.mailsec.postfix_tls.plugins.module_utils._transaction.apply import Transaction
-from ansible_collections.mailsec.postfix_tls.plugins.module_utils._transaction.kept import Kept
-from ansible_collections.mailsec.postfix_tls.plugins.module_utils._transaction.plan import Plan
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._transaction import files, leftovers, places
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._transaction.apply import RENEWAL, Outcome, Transaction
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._transaction.editing import EditLock
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._transaction.kept import Kept, Outdated, Undone, summary_of
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._transaction.plan import FileChange, Plan
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._transaction.stopwatch import Stopwatch
 
 #: What check mode can't show: files are read as they are, and a real run reads them as they were.
@@ -28,6 +32,9 @@ _INTERRUPTED = {
     "fix": "run without check mode; state=restored (the playbook rollback) only puts back",
     "reference": "",
 }
+
+#: How often a change is planned anew because somebody else has written meanwhile.
+_TRIES = 5
 
 
 def carry_out(params: dict, predict: bool, diff: bool) -> dict:
@@ -49,6 +56,8 @@ class Change:
         self.stopwatch = Stopwatch("write", "plan", "live", "prove")
         self.read = self.stopwatch.timed("plan", self._read)
         self.kept = Kept(self.params["config_directory"])
+        self._undone = Undone()
+        self._summary: list = []
         self._instance: Instance | None = None
         self._files: list = []
 
@@ -63,19 +72,22 @@ class Change:
 
     def result(self) -> dict:
         """The module's result. Raises PostfixTlsError where it does not hold; then nothing has changed, but where systemd does not start the renewal."""
+        self._judge_paths()
+        if self.params["state"] in ("listed", "forgotten"):
+            return self._told_of_kept()
+        if not self.predict:
+            leftovers.discard()
         host = self.read()
         if self.predict:
             return self._predicted(host)
-        with self.kept.locked() as taken_back:
-            host = self.read()  # another run, or a killed one that is mended now, may have left it otherwise
-            proposal = self.stopwatch.timed("plan", self._propose)(host)
-            proof = Proof(self.read, self.run, proposal, self.verify["ca_file"], self.verify["timeout"], self.diff)
-            outcome = self._transaction(proof).carry_out(proposal.plan)
+        with self.kept.locked(editing=self._editing) as taken_back, self._alone():
+            host, proposal, proof, outcome = self._carried_out()
             if self.params["state"] == "restored" or proposal.renewal:
                 proposal.plan.findings += renewal.settle(self.run, self.params["config_directory"])
         if self.params["state"] == "restored":
             proposal.receiving = _receives_encrypted(self.read())
         told = self._told(host, proposal, taken_back)
+        told["findings"] = told["findings"] + proof.findings
         if outcome.changed:
             told["diff"] = told["diff"] + proof.difference(outcome.before, outcome.results)
         return dict(
@@ -89,8 +101,70 @@ class Change:
             seconds=self.stopwatch.seconds(),
         )
 
-    def _predicted(self, host: Instance) -> dict:
+    def _carried_out(self) -> tuple:
+        """(host, proposal, proof, outcome). Where somebody writes between plan and writing, by no lock, it is planned again."""
+        for left in range(_TRIES - 1, -1, -1):
+            with self._editing() as lock:
+                host = self.read()  # another run, or a killed one that is mended now, may have left it otherwise
+                proposal = self.stopwatch.timed("plan", self._reviewed)(host)
+                proof = self._proof(proposal)
+                try:
+                    return host, proposal, proof, self._outcome(proposal.plan, proof, lock)
+                except Outdated:
+                    self._instance = None
+                    if not left:
+                        raise
+        raise AssertionError("a try returns or raises")
+
+    def _outcome(self, plan: Plan, proof: Proof, lock: EditLock) -> Outcome:
+        """Where only programs of ours are of another release, Postfix is proven as it is: it has nothing to do with them."""
+        transaction = self._transaction(proof, lock)
+        if not _upgrades(plan) or self.kept.pending.exists():
+            return transaction.carry_out(plan)
+        replace(transaction, action="none", kind=RENEWAL, written=nullcontext).carry_out(plan)
+        return replace(transaction.carry_out(Plan()), changed=True)
+
+    def _editing(self) -> EditLock:
+        return EditLock(self.params["config_directory"])
+
+    def _alone(self) -> ContextManager:
+        """The renewal's program and units are all instances'."""
+        concerned = self.params["state"] == "restored" or self.params.get("renewal") is not None
+        return self.kept.alone() if self.kind != RENEWAL and concerned else nullcontext()
+
+    def _judge_paths(self) -> None:
+        """Raises PostfixTlsError for a path that no line of main.cf, unit or terminal could hold."""
+        places.judge("config_directory", self.params["config_directory"])
+        policy, sni = self.params.get("policy") or {}, self.params.get("sni") or ()
+        if policy.get("path"):
+            places.judge("policy.path", policy["path"])
+        for chain in [*self.params["chains"], *(chain for entry in sni for chain in entry["chains"])]:
+            if chain.get("directory"):
+                places.judge("chain %s: directory" % (chain.get("name") or "of sni"), chain["directory"])
+
+    def _reviewed(self, host: Instance) -> Proposal:
+        """What is proposed, once it is known that each of its files can be written. Raises PostfixTlsError."""
         proposal = self._propose(host)
+        proposal.plan.findings += places.review(proposal.plan.changes)
+        return proposal
+
+    def _told_of_kept(self) -> dict:
+        """The generations there are, once those to be forgotten are gone."""
+        upto, gone = self.params["transaction"], []
+        if self.params["state"] == "forgotten" and self.predict:
+            gone = [generation.id for generation in self.kept.to_forget(upto)]
+        elif self.params["state"] == "forgotten":
+            with self.kept.locked():
+                gone = self.kept.forget(upto)
+        left = [row for row in self.kept.reports() if row["id"] not in gone]
+        summary = ["%s is forgotten" % name for name in gone] + [_in_one_line(row) for row in left]
+        return {"changed": bool(gone), "generations": left, "summary": summary or ["no change is kept here"], "findings": [], "plan": [], "diff": [],
+                "action_taken": "none"}
+
+    def _predicted(self, host: Instance) -> dict:
+        proposal = self._reviewed(host)
+        if self.params["action"] != "none":
+            self._proof(proposal).foreseen()
         resumed = self.kept.pending.exists()
         if resumed:
             proposal.plan.findings.append(_INTERRUPTED)
@@ -98,10 +172,14 @@ class Change:
         return dict(
             self._told(host, proposal),
             changed=changed,
-            action_taken=self.params["action"] if changed else "none",
+            action_taken=self.params["action"] if changed and (resumed or not _upgrades(proposal.plan)) else "none",
             transaction="",
             resumed=resumed,
         )
+
+    def _proof(self, proposal: Proposal) -> Proof:
+        strict = self.verify.get("unproven") == "fail"  # what is kept for a renewal does not say
+        return Proof(self.read, self.run, proposal, self.verify["ca_file"], self.verify["timeout"], self.diff, strict)
 
     def _told(self, host: Instance, proposal: Proposal, taken_back: Sequence = ()) -> dict:
         whole = Plan([*taken_back, *proposal.plan.changes])
@@ -109,6 +187,7 @@ class Change:
             "plan": whole.summary(),
             "diff": whole.diff(),
             "findings": proposal.plan.findings,
+            "summary": [*self._summary, *_stays(self._undone)] if self.params["state"] == "restored" else [],
             "receiving": proposal.receiving,
             "profile": proposal.profile,
             "myhostname": host.effective("myhostname"),
@@ -124,6 +203,7 @@ class Change:
             sni=self.params["sni"],
             parameters=self.params["parameters"],
             services=self.params["services"],
+            defaults=self.params["defaults"],
             profiles={side: name for side, name in (self.params["profiles"] or {}).items() if name},
             policy=self.params["policy"],
             required_clients=required.get("clients"),
@@ -143,22 +223,58 @@ class Change:
         return proposal
 
     def _restoration(self, host: Instance) -> Proposal:
-        """The state before the last change: of one that was killed, else of the last committed one, unless it has been restored already.
+        """What our changes have written is undone, and what others wrote since stays: of a change that was killed, else of the last committed one, unless it has
+        been restored already; by its id, of any that is kept, and all after it.
 
-        Whoever names a change means a committed one.
+        Raises PostfixTlsError where both wrote on the same line, unless ours goes before.
         """
-        pending, previous, asked = self.kept.pending, self.kept.previous, self.params["transaction"]
-        plan = Plan()
-        if pending.exists() and not asked:
-            plan.changes = pending.differing()
-        elif previous.exists() and previous.kind == "change" and asked in (None, "", previous.id):
-            plan.changes = previous.differing()
+        ours = self.params["conflicts"] == "ours"
+        undone, generations = Undone(), self._to_undo()
+        for generation in generations:
+            generation.undo(undone, ours, renewal.SHARED)
+        self._undo_shared(generations, undone)
+        if undone.conflicts and not ours:
+            raise PostfixTlsError(
+                "state", "restored", "others have written since the change where the change wrote, too: %s" % "; ".join(undone.conflicts),
+                "Settle these by hand, or have the state before the change back all the same with conflicts: ours (for the playbook rollback, "
+                "-e tls_rollback_conflicts=ours); nothing was changed.",
+            )
+        plan = Plan(undone.changes())
+        asked = self.params["transaction"]
+        if asked and not generations:
+            plan.findings.append(_not_kept(asked, [generation.id for generation in self.kept.generations()]))
+        self._undone = undone
+        self._summary = [line for change in plan.changes for line in summary_of(change)] or ["there is nothing to put back"]
         return Proposal(plan, names=[host.effective("myhostname")], receiving=_receives_encrypted(host))
 
-    def _transaction(self, proof: Proof) -> Transaction:
+    def _to_undo(self) -> list:
+        """Generations, the newest first."""
+        pending, previous, asked = self.kept.pending, self.kept.previous, self.params["transaction"]
+        if asked:
+            kept = [generation.id for generation in self.kept.generations()]
+            return self.kept.back_to(asked) if asked in kept else []
+        if pending.exists():
+            return [pending]
+        return [previous] if previous.exists() and previous.kind == "change" else []
+
+    def _undo_shared(self, generations: list, undone: Undone) -> None:
+        """What all instances share is there as long as one needs it, and is never of an older release than it is now."""
+        rows = [(path, state) for generation in generations for path, state, _secret in generation.states() if path in renewal.SHARED]
+        if not rows:
+            return
+        request = os.path.join(self.params["config_directory"], renewal.REQUEST)
+        here = (undone.after.get(request) or files.read(request)).content is not None
+        needed = here or renewal.needed_elsewhere(self.run, self.params["config_directory"])
+        for path, state in rows:
+            there = (undone.after.get(path) or files.read(path)).content is not None
+            if there is not needed and (state.content is not None) is needed:
+                undone.after[path] = state
+
+    def _transaction(self, proof: Proof, lock: EditLock) -> Transaction:
         service = Service(self.run, self.params["config_directory"], self.verify["start_timeout"], lambda: self.read().bound(), self.kept.lock)
         service.make_live = self.stopwatch.timed("live", service.make_live)
         service.wait = self.stopwatch.timed("live", service.wait)
+        proof.logged = service.log
         return Transaction(
             kept=self.kept,
             action=self.params["action"],
@@ -167,8 +283,39 @@ class Change:
             prove=self.stopwatch.timed("prove", proof.on_the_wire),
             observe=self.stopwatch.timed("prove", proof.observed),
             kind=self.kind if self.params["state"] == "present" else "restored",
+            written=lock.release,
+            restoring=self._editing,
         )
 
 
 def _receives_encrypted(host: Instance) -> bool:
     return any(listener.encrypts for listener in host.listeners() if listener.port == 25)
+
+
+def _upgrades(plan: Plan) -> bool:
+    """Whether only our own programs become those of another release, for a renewal that stays as it is."""
+    def is_program(change: FileChange) -> bool:
+        requested = change.verb == "change" and change.path.endswith("/" + renewal.REQUEST)
+        return requested or change.path in renewal.SHARED or renewal.is_unit(change.path)
+
+    return bool(plan.changes) and all(map(is_program, plan.changes))
+
+
+def _not_kept(asked: str, kept: list) -> dict:
+    return {
+        "check": "transaction",
+        "verdict": "note",
+        "observed": "the change %s is not kept here, so nothing was put back" % asked,
+        "expected": "the id of a change that is kept: %s" % (", ".join(kept) or "there is none"),
+        "fix": "name one of these, or none for the last change",
+        "reference": "",
+    }
+
+
+def _stays(undone: Undone) -> list:
+    return ["%s: as somebody wrote it since then, and stays" % line for line in dict.fromkeys(undone.stays)]
+
+
+def _in_one_line(report: dict) -> str:
+    said = "%s, %s by %s" % (report["time"], report["kind"], report["who"] or "an earlier release")
+    return "%s (%s%s): %s" % (report["id"], said, ", holds a key" if report["holds_key"] else "", "; ".join(report["changes"]))

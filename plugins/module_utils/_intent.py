@@ -9,7 +9,7 @@ from __future__ import annotations
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._error import PostfixTlsError
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.instance import Instance
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._steps import (
-    chains, modernising, overrides, parameters, policy, profiles, renewal, required, services, sni,
+    chains, combinations, consequences, defaults, modernising, overrides, parameters, peers, policy, profiles, references, renewal, required, services, sni,
 )
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._steps.draft import Draft, Intent, Proposal
 
@@ -22,32 +22,40 @@ def propose(host: Instance, intent: Intent) -> Proposal:
     services.take(draft)
     modernising.take(draft)
     profiles.take(draft)
+    defaults.take(draft)
     chains.take(draft)
     parameters.write(draft)
+    references.keep(draft)
     services.write(draft)
     policy.write(draft)
     required.write(draft)
     sni.write(draft)
     renewal.write(draft)
-    after = host.after(draft.written, draft.master.services)
+    after = draft.after()
+    combinations.review(draft, after)
     _refuse_public_encrypt(draft, after)
     required.look(draft, after)
-    overrides.tell(draft)
+    overrides.tell(draft, after)
+    consequences.tell(draft, after)
+    peers.tell(draft, after)
     draft.finish()
     draft.proposal.receiving = any(listener.encrypts for listener in after.listeners() if listener.port == 25)
     return draft.proposal
 
 
 def _refuse_public_encrypt(draft: Draft, after: Instance) -> None:
-    """RFC 3207 section 4: a publicly referenced server must not require TLS for mail to its own domains."""
+    """RFC 3207 section 4: a publicly referenced server must not require TLS for mail to its own domains. What did before, stays as it is."""
     if draft.intent.public_encrypt == "allow":
         return
+    before = {service.key: service for service in draft.host.services}
     for service in after.services:
-        asked = LEVEL in draft.written or LEVEL in draft.services.get(service.key, {})
-        if not service.receives or not asked:
+        if not service.receives:
             continue
         listener = after.listener(service)
-        if listener.port == 25 and listener.public and listener.level == "encrypt":
+        if listener.port != 25 or not listener.public or listener.level != "encrypt":
+            continue
+        asked = draft.services.get(service.key, {}).get(LEVEL, None if LEVEL in draft.unwritten else draft.written.get(LEVEL))
+        if asked == "encrypt" or service.key not in before or draft.host.level(before[service.key]) != "encrypt":
             raise PostfixTlsError(
                 LEVEL, "encrypt", "port 25 is public, and a public server must take mail in the clear too (RFC 3207)",
                 "Write may; where only known peers connect, say so with smtpd_tls_allow_encrypt: true (the module's public_encrypt: allow).",

@@ -13,6 +13,8 @@ import importlib.abc
 import importlib.util
 import json
 import marshal
+import os
+import stat
 import zlib
 from contextlib import suppress
 from functools import cached_property
@@ -83,13 +85,29 @@ class Payload(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
 
     def _read(self) -> dict:
         """{name: code}, where the same text was compiled by this very Python, and all of it is there."""
-        try:
-            content = Path(self._path).read_bytes()
-        except OSError:
-            return {}
+        content = _content_of_root(self._path)
         head = len(self._head)
         digest, code = content[head:head + 32], content[head + 32:]
         return marshal.loads(code) if content.startswith(self._head) and hashlib.sha256(code).digest() == digest else {}
+
+
+def _content_of_root(path: str) -> bytes:
+    """Nothing where the file is a link, or where it or its directory is not, or not only, root's to write: root is about to run it."""
+    try:
+        at = os.open(os.path.dirname(path), os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            descriptor = os.open(os.path.basename(path), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=at)
+            with os.fdopen(descriptor, "rb") as file:
+                status = os.fstat(descriptor)
+                return file.read() if stat.S_ISREG(status.st_mode) and _is_roots(status) and _is_roots(os.fstat(at)) else b""
+        finally:
+            os.close(at)
+    except OSError:
+        return b""
+
+
+def _is_roots(status: os.stat_result) -> bool:
+    return status.st_uid == os.geteuid() and not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
 
 
 def _name(path: Path) -> str:

@@ -33,14 +33,13 @@ def own(run: Run) -> Callable[[str], list]:
                 "targets", None, "there is none, and no Postfix on this machine whose listeners could be looked at", "Write at least one with its host.",
             ) from None
         name = instance.effective("myhostname")
-        services = [service for service in instance.services if service.receives]
         return [
             Own(
-                Target(listener.address, listener.port, _spoken(listener), name),
+                Target(listener.address, listener.port, _spoken(listener), name, proxied=listener.proxied),
                 promised(listener, trusted=True),
                 lint.complaints(instance, service),
             )
-            for listener, service in zip(instance.listeners(), services)
+            for listener, service in zip(instance.listeners(), instance.receiving)
         ]
     return listeners
 

@@ -3,15 +3,20 @@
 """Proof on the host itself: what Postfix reads back of its configuration, and what its listeners answer to a peer."""
 from __future__ import annotations
 
-from dataclasses import dataclass
+import os
+from dataclasses import dataclass, field
 from typing import Callable
 
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._error import PostfixTlsError
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._steps.draft import Named, Proposal
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix import values
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.instance import Instance, Listener, Run
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils import _sorting
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._promise import promised
-from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.checks import judge
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._sorting import Asked, Sorted
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls import obstacles
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.checks import CHECK_NAMES, judge
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.connection import endpoint
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.expectation import Expectation
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.probe import probe
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.report import lines
@@ -20,13 +25,39 @@ from ansible_collections.mailsec.postfix_tls.plugins.module_utils._transaction.a
 
 #: Enough to refute a change where no profile is to be proven.
 _DEPTH = "versions"
+#: What listeners with and without mandatory TLS have in common, by the profile for those without.
+_AT_EVERY_LEVEL = ("groups", "dh_size", "signatures", "key", "certificate_signature", "server_order")
+
+#: How much more time a listener gets that answered and was not done in time, once.
+_PATIENCE = 3
+
+
+@dataclass
+class _Look:
+    """At one listener, or at a name that it serves. facts, found: of the last one; patient: whether it had more time."""
+
+    listener: Listener
+    named: Named | None
+    facts: dict | None = None
+    found: Sorted | None = None
+    patient: bool = False
+
+    @property
+    def hasty(self) -> bool:
+        """Whether more time may be all it needs, and it has not had that yet."""
+        return bool(self.found and self.found.obstacle and self.found.obstacle.parameter == "timeout" and not self.patient)
+
+    @property
+    def unsettled(self) -> bool:
+        return self.found is None or self.hasty or bool(self.found.refuting)
 
 
 @dataclass
 class Proof:
     """read: the instance as it is configured now. ca_file and timeout as in Look (seconds, one listener's dialogue).
 
-    detailed: observe so much that a difference can be told.
+    detailed: observe so much that a difference can be told. strict: what can't be proven from here refutes the change, too.
+    logged: what Postfix logged since. findings: of on_the_wire, about what does not refute it.
     """
 
     read: Callable[[], Instance]
@@ -35,6 +66,10 @@ class Proof:
     ca_file: str | None
     timeout: float
     detailed: bool = False
+    strict: bool = False
+    logged: Callable[[], list] = list
+    findings: list = field(default_factory=list)
+    _before: dict | None = None
 
     def of_files(self) -> None:
         """What was written, in Postfix's own eyes: C(postconf) for parameters, C(postmap -q) for tables of ours."""
@@ -69,41 +104,98 @@ class Proof:
     def on_the_wire(self) -> list:
         """Every listener probed and judged, and one for each name of its own; results as RV(results) of starttls_verify.
 
-        Raises PostfixTlsError on a bad one.
+        Raises PostfixTlsError on a bad one. What can't be seen from here, and what was so before, stands in findings.
 
         A listener that is not as it should be is looked at again for a moment: Postfix may be just coming up.
         """
         listeners = self.read().listeners()
         encrypting = [listener for listener in listeners if listener.encrypts][:1]
-        asked = [(listener, None) for listener in listeners] + [(listener, named) for listener in encrypting for named in self.proposal.sni]
-        results: list = [None] * len(asked)
+        looks = [_Look(listener, None) for listener in listeners] + [_Look(listener, named) for listener in encrypting for named in self.proposal.sni]
 
         def look() -> list:
-            for position, (listener, named) in enumerate(asked):
-                if results[position] is None or _bad(results[position]):
-                    results[position] = self._probe(listener, named)
-            return results
+            for one in looks:
+                if one.unsettled:
+                    one.patient = one.hasty
+                    self._look_at(one)
+            return looks
 
-        seen = until(look, lambda done: not any(_bad(result) for result in done))
-        for (_listener, named), result in zip(asked, seen):
-            for finding in _bad(result):
-                raise PostfixTlsError(
-                    "%s:%d%s" % (result["target"]["host"], result["target"]["port"], " for %s" % named.name if named else ""), finding["check"],
-                    "observed %s, expected %s" % (finding["observed"], finding["expected"]),
-                    "Fix: %s." % (finding["fix"] or "the log says why"),
-                    results=seen,
-                )
-        return seen
+        until(look, lambda done: not any(one.unsettled for one in done))
+        results = [one.facts for one in looks]
+        self._keep_before(results[:len(listeners)], listeners)
+        self.findings = [note for one in looks for note in _sorting.notes(one.facts, one.found, one.listener)]
+        for one in looks:
+            for finding in one.found.refuting + (one.found.unproven if self.strict else []):
+                raise _refuted(one, finding, results)
+        return results
+
+    def _look_at(self, one: _Look) -> None:
+        """Once more; what refuted the change stays so where the next look meets a limit, and sees nothing."""
+        facts, found = one.facts, one.found
+        one.facts = self._probe(one.listener, one.named, one.patient)
+        one.found = self._sorted(one)
+        if found and found.refuting and one.found.unproven:
+            one.facts, one.found = facts, found
+
+    def _sorted(self, one: _Look) -> Sorted:
+        before = (self._before or {}).get(one.listener.service) if one.named is None else None
+        if self._before is None and one.named is None and self._served():
+            before = one.facts  # nothing is written, so all that this run does not ask for was so before
+        busy = not one.facts["reachable"] and any(obstacles.BUSY.pattern.search(line) for line in self.logged())
+        return _sorting.sort(one.facts, one.listener, self._asked(one.listener, one.named), before, busy)
+
+    def _served(self) -> bool:
+        """Whether there is nothing to write, and Postfix was started since its files were last written."""
+        host = self.read()
+        paths = [os.path.join(host.directory, name) for name in ("main.cf", "master.cf")]
+        try:
+            started = os.stat(os.path.join(host.effective("queue_directory"), "pid", "master.pid")).st_mtime
+            return not self.proposal.plan.changes and all(os.stat(path).st_mtime < started for path in paths)
+        except OSError:
+            return False
+
+    def foreseen(self) -> None:
+        """For check mode. Raises PostfixTlsError for what can't be proven from here even now, where that is to refute a change."""
+        for listener in self.read().listeners() if self.strict else ():
+            one = _Look(listener, None, self._probe(listener))
+            one.found = self._sorted(one)
+            for finding in one.found.unproven:
+                raise _refuted(one, finding, [one.facts])
+
+    def _asked(self, listener: Listener, named: Named | None) -> Asked:
+        """What this change promises of it, be it written by it or found as it should be."""
+        own = self.proposal.overrides.get("%s/inet" % listener.service, ())
+        parameters = (frozenset(self.proposal.expected) - listener.overridden).union(own)
+        if named:
+            return Asked(parameters, True, True)
+        ours = set(self.proposal.trusted) | {change.path for change in self.proposal.plan.changes}
+        ours.update(self.proposal.expected.get("smtpd_tls_chain_files", "").replace(",", " ").split())
+        return Asked(parameters, any(path in ours for path, _key in listener.chain_files), self._has_profile(listener))
 
     def observed(self) -> dict:
-        """{service: what a peer sees there, in lines}, of the listeners that answer at all."""
-        seen = {}
-        for listener in self.read().listeners():
-            depth = self._depth(listener) if self.detailed else "handshake"
-            facts = probe(self._target(listener), Look(timeout=self.timeout, ca_file=self.ca_file, depth=depth))
-            if facts["reachable"]:
-                seen[listener.service] = lines(facts)
+        """{service: what a peer sees there, in lines}, of the listeners that answer at all.
+
+        The first look is the state before a change. Where a later one meets a limit, it tells what was seen then.
+        """
+        listeners = self.read().listeners()
+        looks = [self._observe(listener) for listener in listeners]
+        limited = [not facts["reachable"] and obstacles.obstacle(facts["error"]) for facts in looks]
+        seen = {listener.service: lines(facts) for listener, facts in zip(listeners, looks) if facts["reachable"]}
+        for listener, hidden in zip(listeners, limited):
+            earlier = (self._before or {}).get(listener.service)
+            if hidden and earlier and earlier["reachable"]:
+                seen[listener.service] = lines(earlier)
+        self._keep_before(looks, listeners)
         return seen
+
+    def _observe(self, listener: Listener) -> dict:
+        depth = self._depth(listener) if self.detailed else "handshake"
+        facts = probe(self._target(listener), Look(timeout=self.timeout, ca_file=self.ca_file, depth=depth))
+        facts["findings"] = judge(facts, Expectation(depth="handshake", **promised(listener, trusted=True)))
+        return facts
+
+    def _keep_before(self, results: list, listeners: list) -> None:
+        if self._before is None:
+            self._before = {listener.service: facts for listener, facts in zip(listeners, results)}
 
     def difference(self, before: dict, after: list) -> list:
         """What peers see since the change, in Ansible's form of a diff. before: of observed. after: of on_the_wire."""
@@ -129,23 +221,33 @@ class Proof:
                     "trust": expected.trust,
                     "name": expected.name,
                     "deployed": expected.deployed,
+                    **({} if listener.auth_only else {"auth_only": False}),
                 }
         return {}
 
     def _target(self, listener: Listener, name: str | None = None) -> Target:
-        return Target(host=listener.address, port=listener.port, protocol=listener.protocol, server_name=name or self.proposal.names[0])
+        return Target(
+            host=listener.address, port=listener.port, protocol=listener.protocol, server_name=name or self.proposal.names[0], proxied=listener.proxied,
+        )
 
-    def _probe(self, listener: Listener, named: Named | None = None) -> dict:
+    def _probe(self, listener: Listener, named: Named | None = None, patiently: bool = False) -> dict:
         expected = _of_name(named) if named else self._expectation(listener)
-        look = Look(timeout=self.timeout, ca_file=self.ca_file, depth=expected.depth, **expected.questions())
+        look = Look(timeout=self.timeout * (_PATIENCE if patiently else 1), ca_file=self.ca_file, depth=expected.depth, **expected.questions())
         facts = probe(self._target(listener, named and named.name), look)
         facts["findings"] = judge(facts, expected)
         return facts
 
     def _expectation(self, listener: Listener) -> Expectation:
         trusted = bool(listener.chain_files) and all(path in self.proposal.trusted for path, _key in listener.chain_files)
-        profile = self.proposal.profile if self._has_profile(listener) else None
-        return Expectation(depth=self._depth(listener), profile=profile, **promised(listener, trusted))
+        return Expectation(depth=self._depth(listener), **self._judged_by(listener), **promised(listener, trusted))
+
+    def _judged_by(self, listener: Listener) -> dict:
+        """Arguments of Expectation: the profile that was rendered for listeners of that kind, and what no parameter says of it is not judged."""
+        if not self._has_profile(listener):
+            return {}
+        strict = listener.protocol == "smtps" or listener.level == "encrypt"
+        profile = self.proposal.mandatory if strict else self.proposal.profile
+        return {"profile": profile, "checks": None if profile == self.proposal.profile else [name for name in CHECK_NAMES if name not in _AT_EVERY_LEVEL]}
 
     def _depth(self, listener: Listener) -> str:
         return "standard" if self._has_profile(listener) else _DEPTH
@@ -159,7 +261,12 @@ def _of_name(named: Named) -> Expectation:
     return Expectation(depth="handshake", starttls=True, trust=named.trusted, name=named.trusted, deployed=named.digests)
 
 
-def _bad(result: dict) -> list:
-    # What an old Python can't see of a chain that TLS 1.3 alone shows, the handshake in memory has proven before it was written.
-    unseen = ("chain_order", "unknown")
-    return [finding for finding in result["findings"] if finding["verdict"] not in ("pass", "note") and (finding["check"], finding["verdict"]) != unseen]
+def _refuted(one: _Look, finding: dict, results: list) -> PostfixTlsError:
+    where = endpoint(one.facts["target"]["host"], one.facts["target"]["port"])
+    unproven = "It can't be proven from here, which %s decides; unproven: tell takes that. "
+    return PostfixTlsError(
+        "%s%s" % (where, " for %s" % one.named.name if one.named else ""), finding["check"],
+        "observed %s, expected %s" % (finding["observed"], finding["expected"]),
+        "%sFix: %s." % (unproven % one.found.obstacle.parameter if finding in one.found.unproven else "", finding["fix"] or "the log says why"),
+        results=results,
+    )

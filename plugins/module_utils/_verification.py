@@ -10,6 +10,7 @@ from ansible_collections.mailsec.postfix_tls.plugins.module_utils._error import 
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls import options, polling
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.checks import CHECK_NAMES, applying, judge
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.expectation import Expectation
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.obstacles import obstacle
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.probe import probe_all
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.report import explain, failed
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._tls.profiles import PROFILES
@@ -18,6 +19,12 @@ from ansible_collections.mailsec.postfix_tls.plugins.module_utils._tls.versions 
 if TYPE_CHECKING:
     from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.causes import Causes
     from ansible_collections.mailsec.postfix_tls.plugins.module_utils._promise import Own
+
+#: Where the host itself answers, and this machine gets no answer.
+_ELSEWHERE = (
+    "nothing on the host, which is proven from inside: look from a machine that reaches it (starttls_verify_vantage), at the address"
+    " that it reaches (starttls_verify_targets), or not at all (tls_hardening_verify: false)"
+)
 
 _VERSION = {"type": "str", "choices": list(NAMES)}
 
@@ -38,6 +45,7 @@ ARGUMENT_SPEC = dict(
             "rsa_bits": {"type": "int"},
             "server_order": {"type": "bool"},
             "extended_master_secret": {"type": "bool"},
+            "auth_only": {"type": "bool"},
         },
     },
     deployed_chain={"type": "path"},
@@ -45,6 +53,7 @@ ARGUMENT_SPEC = dict(
     checks={"type": "list", "elements": "str", "choices": list(CHECK_NAMES)},
     smuggling_recipient={"type": "str"},
     inside={"type": "list", "elements": "dict"},
+    unproven={"type": "str", "choices": ["fail", "tell"], "default": "fail"},
     retries={"type": "int", "default": 0},
     delay={"type": "float", "default": 5.0},
     log={"type": "bool", "default": True},
@@ -74,15 +83,20 @@ def result(params: dict, own: Optional[Callable[[str], list]] = None, log: Optio
 
         def judged(position: int, facts: dict) -> list:
             more = [_configuration(listeners[position])] if listeners else []
-            inside = [_same_from_inside(facts, seen) for seen in params["inside"] or () if _same_service(facts, seen)]
-            return judge(facts, expected[position]) + more + inside[:1]
+            inside = [seen for seen in params["inside"] or () if _same_service(facts, seen)][:1]
+            if _turned_away(facts, inside):
+                return [_not_from_here(finding) for finding in judge(facts, expected[position])]
+            return judge(facts, expected[position]) + more + [_same_from_inside(facts, seen) for seen in inside]
 
-        results, attempts = polling.verify(targets, polling.Means(look_at, judged), params["retries"], params["delay"])
+        results, attempts = polling.verify(targets, polling.Means(look_at, judged, worth=_from_here), params["retries"], params["delay"])
     except PostfixTlsError as error:
         return dict(error.details, failed=True, msg=str(error))
     _join(results, log)
-    seen = {"changed": False, "results": results, "attempts": attempts}
-    wrong = explain(results)
+    taken = params["unproven"] == "tell"
+    seen = {"changed": False, "results": results, "attempts": attempts, "unproven": [facts["target"] for facts in results if not _from_here(facts)]}
+    if taken and seen["unproven"]:
+        seen["warnings"] = [explain([facts]) for facts in results if not _from_here(facts)]
+    wrong = explain([facts for facts in results if not taken or _from_here(facts)])
     return dict(seen, failed=True, msg=wrong) if wrong else seen
 
 
@@ -138,6 +152,26 @@ def _same_service(facts: dict, seen: object) -> bool:
         raise PostfixTlsError(
             "inside", repr(seen)[:80], "that is no result of a look", "Hand over results of starttls_info or postfix_tls as they are.",
         ) from None
+
+
+def _turned_away(facts: dict, inside: list) -> bool:
+    """Whether this machine alone gets no answer there: no connection comes about, or it ends with a word about who asks, and from inside
+    the host answers. What takes a connection and then says nothing, or something else, may be broken.
+    """
+    if facts["reachable"] or not any(seen.get("reachable") for seen in inside):
+        return False
+    silent = obstacle(facts["error"])
+    return facts["vantage"]["source"] is None or "turned us away" in facts["error"] or bool(silent and silent.parameter != "timeout")
+
+
+def _not_from_here(finding: dict) -> dict:
+    if finding["check"] == "reachable":
+        return dict(finding, verdict="unknown", expected="an answer here too, for the host itself had one", fix=_ELSEWHERE)
+    return dict(finding, fix=_ELSEWHERE)
+
+
+def _from_here(facts: dict) -> bool:
+    return not any(finding["fix"] == _ELSEWHERE for finding in facts["findings"])
 
 
 def _same_from_inside(facts: dict, seen: dict) -> dict:

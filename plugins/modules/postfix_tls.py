@@ -39,19 +39,35 @@ options:
   state:
     description:
       - V(present) carries out the options below.
-      - V(restored) returns to the state before the last committed change. It is a transaction like any other, and there is
-        one generation; a second V(restored) in a row changes nothing.
-      - After a run that was killed midway, V(restored) undoes what that one wrote, and the generation before stays.
+      - V(restored) returns to the state before the last committed change. It is a transaction like any other; a second V(restored) in a row changes nothing.
+      - What the change wrote is undone, and what others have written since then stays - in C(main.cf) by parameter, in C(master.cf) by service and override, of
+        other files the whole. Where nobody has, files are byte for byte as they were. See O(conflicts) for where both wrote on one line.
+      - What all instances share for renewals stays as long as one of them needs it.
+      - After a run that was killed midway, V(restored) undoes what that one wrote, and the generations before stay.
+      - V(listed) changes nothing and returns the changes that can be undone, in RV(generations).
+      - V(forgotten) drops kept states for good, which hold keys - those from the newest on that holds a key which is not in use any more, or
+        from O(transaction) on, and all before. What is dropped can't be returned to.
     type: str
-    choices: [present, restored]
+    choices: [present, restored, listed, forgotten]
     default: present
   transaction:
     description:
-      - Together with O(state=restored), restores only when the last committed change is this one, as a run of it returned
-        in RV(transaction).
+      - The id of a change, as a run of it returned in RV(transaction) and V(listed) returns in RV(generations).
+      - With O(state=restored), returns to the state before this change, and so undoes those after it too. Where it is not kept, nothing is changed, and
+        RV(findings) says which are.
+      - With O(state=forgotten), the newest change of which the state before is dropped.
     type: str
+  conflicts:
+    description:
+      - What O(state=restored) does where others have written since the change on a line that the change wrote too, or in another file that it wrote.
+      - With V(refuse) it names them and changes nothing. With V(ours) what was there before the change is put back all the same.
+    type: str
+    choices: [refuse, ours]
+    default: refuse
   config_directory:
-    description: The Postfix instance, by the directory of its C(main.cf).
+    description:
+      - The Postfix instance, by the directory of its C(main.cf).
+      - Nobody but root may write to it, nor to any directory above it, nor to another that files are to be written in.
     type: path
     default: /etc/postfix
   chains:
@@ -158,11 +174,21 @@ options:
       - Parameters of C(main.cf) by their name in postconf(5). YAML booleans become C(yes) and C(no), lists are joined with commas,
         V(null) removes the parameter.
       - Protocol lists are written for the release, for C(>=TLSv1.2) is only understood by Postfix 3.6 and later.
-      - A value that already means the same is left as it is written.
+      - A value that already means the same is left as it is written. What refers by C($name) to a parameter that goes keeps the value it had.
+      - A combination with which Postfix sends or receives nothing, such as C(smtp_tls_wrappermode=yes) below level V(encrypt) or level V(dane) without
+        C(smtp_dns_support_level=dnssec), is refused; what was so before and is not asked for is told.
       - What Postfix would take without a word and not mean is refused - a level of the other side, a protocol, cipher, group or
         parameter that does not exist, a file that is not there, a certificate before its key - with the name that was probably meant.
       - An obsolete name is written by today's, and RV(findings) says so; C(smtpd_use_tls=yes) becomes C(smtpd_tls_security_level=may).
         With a security level, the obsolete parameters of that daemon go from C(main.cf); what only had a new name keeps its value.
+    type: dict
+    default: {}
+  defaults:
+    description:
+      - Parameters of C(main.cf), as in O(parameters), that are wanted where nobody wrote anything. What C(main.cf) has already stays when it asks for as
+        much or more - a level of either side, a protocol list, a grade, a switch - and of exclusions both are kept. Level V(dane) is above V(may) alone,
+        for without TLSA records it is V(may).
+      - What O(parameters) says wins over it, and what becomes weaker by that is told in RV(findings).
     type: dict
     default: {}
   services:
@@ -176,19 +202,22 @@ options:
     description:
       - A guideline that says what O(parameters) leaves open, written for this host's release - protocol versions, cipher grade and exclusions,
         groups, order, and in a file of its own for C(tls_config_file) what only OpenSSL can say, such as no SHA-1 in handshake signatures.
+      - V(default) is V(opportunistic) where TLS is optional, for whoever is refused there delivers in plaintext, and V(intermediate) where it is mandatory.
+        It is as in O(defaults) - what is in place and asks for more stays. Any other name holds for all levels, and takes the place of what is there.
+      - RV(findings) names versions and suites with which peers could agree before and can't any more.
       - What O(parameters) says itself wins. M(mailsec.postfix_tls.starttls_verify) has profiles of the same names, to judge by.
     type: dict
     suboptions:
       smtpd:
         description: The profile for receiving. Groups, order and C(tls_config_file) are Postfix's for both sides, and follow this one.
         type: str
-        choices: [interop, intermediate, modern, ncsc_2025, bsi_tr02102, rfc9325]
+        choices: [default, opportunistic, interop, intermediate, modern, ncsc_2025, bsi_tr02102, rfc9325]
       smtp:
         description:
           - The profile for sending. Ciphers are restricted only where TLS is mandatory, for where it is not, the message would go
             in the clear instead.
         type: str
-        choices: [interop, intermediate, modern, ncsc_2025, bsi_tr02102, rfc9325]
+        choices: [default, opportunistic, interop, intermediate, modern, ncsc_2025, bsi_tr02102, rfc9325]
   unsupported:
     description:
       - What to do with a parameter or value that is right, but that the Postfix or OpenSSL of this host lacks. With V(skip) it is left
@@ -341,6 +370,14 @@ options:
         description: Seconds that Postfix may take to come up.
         type: float
         default: 30.0
+      unproven:
+        description:
+          - What to do where the host itself can't see all of a listener, though nothing that was seen is wrong, as with limits on connections
+            (C(smtpd_client_connection_rate_limit)), clients that need a certificate (C(smtpd_tls_req_ccert)), a firewall on loopback, or load.
+          - V(tell) proves what can be proven, and names the rest with its parameter in RV(findings). V(fail) puts everything back.
+        type: str
+        choices: [tell, fail]
+        default: tell
 requirements:
   - Postfix 3.4 or newer
   - Python 3.9 or newer, no further library
@@ -407,6 +444,15 @@ EXAMPLES = r"""
 - name: Return to the state before the last change
   mailsec.postfix_tls.postfix_tls:
     state: restored
+
+- name: Return to the state before an earlier change, one of those that state=listed returns
+  mailsec.postfix_tls.postfix_tls:
+    state: restored
+    transaction: 1795500000000-4711
+
+- name: Forget the states that hold a key which has been replaced
+  mailsec.postfix_tls.postfix_tls:
+    state: forgotten
 """
 
 RETURN = r"""
@@ -460,7 +506,9 @@ expect:
   type: dict
   sample: {"starttls": true, "floor": "TLSv1.2", "trust": true, "name": true, "deployed": ["44ae59..."]}
 profile:
-  description: The profile that the receiving side has whole; empty without one, and where something in it was asked for otherwise.
+  description:
+    - The profile that public port 25 has whole; empty without one, and where something in it was asked for, or is in place, otherwise. Of the default
+      one, V(opportunistic).
   returned: success
   type: str
   sample: intermediate
@@ -489,6 +537,44 @@ transaction:
   returned: success
   type: str
   sample: 1795500000000-4711
+summary:
+  description: In words, what was put back and what stays as others wrote it; or the changes that can be undone.
+  returned: success
+  type: list
+  elements: str
+  sample: ["/etc/postfix/main.cf: smtpd_tls_loglevel removed (it was 2)", "/etc/postfix/main.cf: relayhost: as somebody wrote it since then, and stays"]
+generations:
+  description: The changes that can be undone, the newest first. At most five are kept.
+  returned: with O(state=listed) and O(state=forgotten)
+  type: list
+  elements: dict
+  contains:
+    id:
+      description: For O(transaction).
+      type: str
+    kind:
+      description: V(change), or V(restored) of a rollback.
+      type: str
+    time:
+      description: When, in UTC.
+      type: str
+    who:
+      description: Who had it made, as sudo names them; empty where an earlier release made it.
+      type: str
+    changes:
+      description: What it changed, a sentence each.
+      type: list
+      elements: str
+    holds_key:
+      description: Whether the state before it, that is kept, holds a key.
+      type: bool
+  sample:
+    - id: 1795500000000-4711
+      kind: change
+      time: "2026-11-24T09:20:00Z"
+      who: alice
+      changes: ["/etc/postfix/main.cf: smtpd_tls_loglevel = 2 (it was 1)"]
+      holds_key: false
 resumed:
   description: Whether an earlier run was found killed midway, and completed by this one.
   returned: success
@@ -518,7 +604,7 @@ from ansible_collections.mailsec.postfix_tls.plugins.module_utils._payload impor
 #: Not imported as usual, for Ansible would pack it and all behind it: the action plugin has sent that as _payload.
 CHANGE = "ansible_collections.mailsec.postfix_tls.plugins.module_utils._change"
 
-PROFILES = ["interop", "intermediate", "modern", "ncsc_2025", "bsi_tr02102", "rfc9325"]
+PROFILES = ["default", "opportunistic", "interop", "intermediate", "modern", "ncsc_2025", "bsi_tr02102", "rfc9325"]
 
 _CHAIN = {
     "key": {"type": "str", "no_log": True},
@@ -536,8 +622,9 @@ _CHAINS = {
     "required_one_of": [("key", "key_file", "self_signed"), ("certificate", "certificate_file", "self_signed")],
 }
 ARGUMENT_SPEC = {
-    "state": {"type": "str", "choices": ["present", "restored"], "default": "present"},
+    "state": {"type": "str", "choices": ["present", "restored", "listed", "forgotten"], "default": "present"},
     "transaction": {"type": "str"},
+    "conflicts": {"type": "str", "choices": ["refuse", "ours"], "default": "refuse"},
     "config_directory": {"type": "path", "default": "/etc/postfix"},
     "chains": dict(_CHAINS, default=[], options=dict(_CHAIN, name={"type": "str", "default": "default"})),
     "sni": {
@@ -550,6 +637,7 @@ ARGUMENT_SPEC = {
     },
     "renewal": {"type": "bool"},
     "parameters": {"type": "dict", "default": {}},
+    "defaults": {"type": "dict", "default": {}},
     "services": {"type": "dict", "default": {}},
     "profiles": {"type": "dict", "options": {side: {"type": "str", "choices": PROFILES} for side in ("smtpd", "smtp")}},
     "policy": {
@@ -595,6 +683,7 @@ ARGUMENT_SPEC = {
             "min_days_left": {"type": "int", "default": 0},
             "timeout": {"type": "float", "default": 10.0},
             "start_timeout": {"type": "float", "default": 30.0},
+            "unproven": {"type": "str", "choices": ["tell", "fail"], "default": "tell"},
         },
     },
 }

@@ -25,11 +25,11 @@ attributes:
 options:
   profile:
     description:
-      - What to judge by. V(interop) is for a public port 25, where refusal means plaintext. V(intermediate) and V(modern) are Mozilla's,
-        V(ncsc_2025) is that of the Dutch NCSC and internet.nl, V(bsi_tr02102) that of the German BSI, V(rfc9325) that of the IETF.
+      - What to judge by. V(opportunistic) is for a public port 25, where refusal means plaintext, V(interop) the same with TLS 1.0. V(intermediate)
+        and V(modern) are Mozilla's, V(ncsc_2025) is that of the Dutch NCSC and internet.nl, V(bsi_tr02102) that of the German BSI, V(rfc9325) that of the IETF.
       - Without one, only what O(expect) names is judged beside trust, name, validity and protocol versions.
     type: str
-    choices: [interop, intermediate, modern, ncsc_2025, bsi_tr02102, rfc9325]
+    choices: [opportunistic, interop, intermediate, modern, ncsc_2025, bsi_tr02102, rfc9325]
   expect:
     description:
       - What each target has to show, in place of what O(profile) says. RV(mailsec.postfix_tls.postfix_tls#module:expect) can be written
@@ -71,6 +71,9 @@ options:
         type: bool
       extended_master_secret:
         description: Whether the extended master secret has to be used.
+        type: bool
+      auth_only:
+        description: Whether AUTH must not be offered before TLS (C(smtpd_tls_auth_only)), V(true) where nothing else is known.
         type: bool
   deployed_chain:
     description:
@@ -123,6 +126,13 @@ options:
         to be the same, which shows a device that strips STARTTLS on the way (check C(same_from_inside)).
     type: list
     elements: dict
+  unproven:
+    description:
+      - What to do where this machine gets no answer - no route, a port that is blocked on the way, a name that does not resolve here, a limit -
+        and by O(inside) the host itself does. V(tell) names the target in RV(unproven) and in a warning. A wrong answer always fails.
+    type: str
+    choices: [fail, tell]
+    default: fail
   retries:
     description: How often to look again at the targets that did not pass.
     type: int
@@ -217,6 +227,12 @@ msg:
     127.0.0.1:25: handshake fail: 454 4.7.0 TLS not available due to local problem. Expected: a finished handshake.
     Fix: smtpd_tls_chain_files = a file that Postfix can read: key, its certificate, then the intermediates; the mail log has the cause.
     Postfix logged: warning: error loading chain from /etc/postfix/tls/mx.pem: key not first.
+unproven:
+  description: Targets that this machine gets no answer from, though the host itself does, by O(inside).
+  returned: when the options could be carried out
+  type: list
+  elements: dict
+  sample: []
 attempts:
   description: How often it was looked.
   returned: when the options could be carried out

@@ -148,7 +148,7 @@ results:
           type: str
           sample: secure
         attributes:
-          description: Other attributes of the answer. Of C(match), a list.
+          description: Other attributes of the answer. Of C(match) and C(tafile), a list.
           type: dict
           sample: {"match": ["relay.example.net"], "protocols": ">=TLSv1.2"}
         match:
@@ -172,6 +172,16 @@ results:
           description: Why Postfix sends no mail there at all, whatever the server does. Empty where nothing is wrong.
           type: str
           sample: ""
+        lowered:
+          description: Why the level is less than what RV(results[].next_hops[].source) says, as V(dane) is where DNSSEC lookups are off. Else empty.
+          type: str
+          sample: ""
+        clear_by_header:
+          description:
+            - Whether a message with the header C(TLS-Required: No) (RFC 8689) goes there as at level V(may), and so in the clear.
+            - That is so with C(tls_required_enable), which Postfix has since 3.10 and switches on by default.
+          type: bool
+          sample: false
         explanation:
           description: What it means for a message, in words.
           type: str

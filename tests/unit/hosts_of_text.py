@@ -24,6 +24,8 @@ def instance(directory: str = "/etc/postfix", master: str = MASTER, tables: dict
         inet_protocols="all", queue_directory=directory + "/queue", tlsproxy_service_name="tlsproxy", smtp_tls_CAfile="",
         smtp_tls_CApath="", tls_append_default_CA="no", smtp_dns_support_level="", smtpd_tls_protocols=">=TLSv1",
         smtpd_tls_mandatory_protocols=">=TLSv1", smtpd_tls_exclude_ciphers="",
+        smtp_tls_verify_cert_match="hostname", smtp_tls_secure_cert_match="nexthop, dot-nexthop",
+        lmtp_tls_verify_cert_match="hostname", lmtp_tls_secure_cert_match="nexthop",
     )
     effective.update({name.replace("smtpd", "postscreen", 1): "$" + name for name in _SHARED}, **values)
     run = postconf({directory: effective}, tables or {}, m="cidr\nhash\ninline\nlmdb\ntexthash\nunionmap\n", T_run_version="OpenSSL 3.5.6 7 Apr 2026\n")
@@ -61,6 +63,8 @@ def _postmap(table: dict | None, options: list, stdin: str, kind: str, name: str
         return 0, "", ""
     if table is None and index.exists():
         table = dict(line.split("\t", 1) for line in index.read_text(encoding="utf-8").splitlines())
+    if table is None and kind == "inline":
+        table = {}
     if table is None:
         return 1, "", "postmap: fatal: open database: No such file or directory\n"
     found = table if options == ["-s"] else {key: table[key] for key in stdin.splitlines() if key in table}

@@ -46,13 +46,13 @@ class Issued:
 
 def issue(
     name: str, issuer: Issued | None = None, *, names: tuple = (), authority: bool = False, days: tuple = (-1, 30), kind: str = "ec",
-    client: bool = False, digest: hashes.HashAlgorithm = hashes.SHA256(),
+    client: bool = False, digest: hashes.HashAlgorithm = hashes.SHA256(), key: object = None, identifiers: bool = True,
 ) -> Issued:
     """names: for subjectAltName, the name itself without. days: from now, of the first and the last. kind: of KINDS.
 
-    client: not for servers. digest: of the issuer's signature.
+    client: not for servers. digest: of the issuer's signature. key: one that is there already. identifiers: of both keys, RFC 5280 section 4.2.1.1.
     """
-    key = KINDS[kind]()
+    key = key or KINDS[kind]()
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     signer, signer_name = (issuer.key, issuer.certificate.subject) if issuer else (key, subject)
     now = datetime.datetime.now(datetime.timezone.utc)
@@ -61,9 +61,10 @@ def issue(
         .serial_number(x509.random_serial_number())
         .not_valid_before(now + datetime.timedelta(days=days[0])).not_valid_after(now + datetime.timedelta(days=days[1]))
         .add_extension(x509.BasicConstraints(ca=authority, path_length=None), critical=True)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), critical=False)
     )
+    if identifiers:
+        builder = builder.add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        builder = builder.add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), critical=False)
     if not authority:
         usage = ExtendedKeyUsageOID.CLIENT_AUTH if client else ExtendedKeyUsageOID.SERVER_AUTH
         builder = builder.add_extension(x509.SubjectAlternativeName([_general(entry) for entry in names or (name,)]), critical=False)

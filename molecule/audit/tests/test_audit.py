@@ -274,6 +274,35 @@ def test_smtpd_tells_of_encryption_at_any_log_level(silent: dict, name: str) -> 
     assert {row["service"]: row["encrypted"] for row in alone["submitted"]} == {"postfix/submission/smtpd": 1, "postfix/smtps/smtpd": 1}
 
 
+#: A content filter on the next host, which hands each message back while it is given it, and whom it hands them to.
+FILTER = "10024/inet=10024 inet n - n - - smtpd -o smtpd_proxy_filter=[%s]:10026 -o mynetworks=%s -o smtpd_tls_security_level=none"
+BACK = "10026/inet=10026 inet n - n - - smtpd -o content_filter= -o mynetworks=%s -o smtpd_authorized_xforward_hosts=static:all"
+SCAN = "scan/unix=scan unix - - n - - smtp"
+
+
+def test_a_filter_on_another_host_is_told_apart_with_and_without_its_configuration() -> None:
+    here, there = HOSTS["log-trixie"], HOSTS["log-forky"]
+    address = {host.name: host.address for host in (here, there)}
+    start = int(here.run("wc -c <%s" % LOG))
+    try:
+        configured(there.name, "postconf -M '%s'" % FILTER % (here.fqdn, address[here.name]))
+        configured(here.name, "postconf -M '%s' '%s'; postconf -e 'content_filter=scan:[%s]:10024'" % (BACK % address[there.name], SCAN, there.fqdn))
+        here.run(MAIL % here.name + "m a@trusted.log-forky.test; m a@trusted.log-forky.test b@verified.log-forky.test")
+        wait(lambda: here.run(LEFT).strip() == "0", 90)
+        here.run("tail -c +%d %s >/root/filtered.log" % (start + 1, LOG))
+        without = ask(here.name, MODULE, "--become", files=["/root/filtered.log"])[here.name]
+        whole = ask(here.name, MODULE, "--become")[here.name]
+    finally:
+        configured(here.name, "postconf -X content_filter; postconf -MX 10026/inet scan/unix")
+        configured(there.name, "postconf -MX 10024/inet")
+    assert here.run("grep -c 'relay=%s.*:10024.*status=sent' /root/filtered.log" % there.fqdn).strip() == "3", "nothing was filtered, so this proves nothing"
+    assert {row["domain"]: (row["plaintext"], row["encrypted"]) for row in without["sent"]} == {
+        "trusted.log-forky.test": (0, 2), "verified.log-forky.test": (0, 1)}
+    for answer in (without, whole):
+        assert [(row["relay"], row["messages"]) for row in answer["inner"]] == [(there.fqdn, 2)]
+    assert [entry["destination"] for entry in without["candidates"]] == ["trusted.log-forky.test", "verified.log-forky.test"]
+
+
 def test_a_log_that_can_not_be_read_is_told_and_fails_nothing() -> None:
     answer = ask("log-bookworm", MODULE, files=[LOG])["log-bookworm"]
     assert not answer["failed"] and answer["errors"] == [LOG + ": it can't be read (Permission denied); become root"]

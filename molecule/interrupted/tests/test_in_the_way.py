@@ -44,8 +44,10 @@ WAYS = (
     Way("no room for main.cf", "mkdir -p {0}; {1}; mv {2} /srv/main.cf; ln -s {0}/main.cf {2}".format(SMALL, FILLED.format(SMALL, MAIN), MAIN),
         "rm {1}; mv /srv/main.cf {1}; umount {0}".format(SMALL, MAIN), (MAIN, "No space left on device", "Free some space", "The old state is back")),
     Way("configuration on a read-only file system", "mount --bind /etc/postfix /etc/postfix; mount -o remount,bind,ro /etc/postfix",
-        "umount /etc/postfix", ("/etc/postfix/", "Read-only file system", "mount it writable", "The old state is back")),
-    Way("main.cf immutable", FLAGS % (MAIN, 0x10), FLAGS % (MAIN, 0), (MAIN, "Operation not permitted", "chattr -i", "The old state is back")),
+        "umount /etc/postfix", ("/etc/postfix/", "Read-only file system", "mount it writable", "Nothing was changed")),
+    Way("main.cf immutable", FLAGS % (MAIN, 0x10), FLAGS % (MAIN, 0), (MAIN, "it is immutable", "chattr -i", "nothing was changed")),
+    Way("main.cf a mount point", "cp -a {0} /srv/main.cf; mount --bind /srv/main.cf {0}".format(MAIN), "umount " + MAIN,
+        (MAIN, "a mount point of its own", "Mount the directory /etc/postfix", "nothing was changed")),
 )
 
 
@@ -60,7 +62,7 @@ def holds(host: Host, intent: str) -> None:
     expected = arguments(host.name, intent)
     assert host.run("postconf -h smtp_tls_loglevel").strip() == str(expected["parameters"]["smtp_tls_loglevel"])
     assert expected["policy"]["destinations"][0]["destination"] in host.run("cat /etc/postfix/tls_policy")
-    assert host.run("ls " + KEPT).split() == ["lock", "previous"]
+    assert host.run("ls " + KEPT).split() in (["lock", "previous"], ["lock", "older", "previous"])
     assert host.run("postfix check 2>&1; find /etc/postfix -name '*.postfix_tls'") == ""
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import ssl
 import tempfile
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Iterator
 
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._chain.pem import Chain
@@ -34,18 +34,27 @@ _REASONS = {
 _NOT_ITS_KEY = ("VALUES_MISMATCH", "TYPE_MISMATCH", "NO_CERTIFICATE_ASSIGNED")
 _STRICT = 0x20  # X509_V_FLAG_X509_STRICT, on by default since Python 3.13; mail servers do not ask for it
 _PARTIAL_CHAIN = 0x80000  # X509_V_FLAG_PARTIAL_CHAIN, a name in ssl since Python 3.10
+_NO_CHECK_TIME = 0x200000  # X509_V_FLAG_NO_CHECK_TIME
+_WEAK = "ALL:@SECLEVEL=0"
+#: X509_V_ERR_* for an issuer that is none: no certificate found (2, 20, 21), a signature that fails (7), and names or identifiers that differ (29, 30, 31).
+_NOT_SIGNED = (2, 7, 18, 19, 20, 21, 29, 30, 31)
 
 
-def prove(chain: Chain, names: list, ca_file: str | None) -> bool:
+def prove(chain: Chain, names: list, ca_file: str | None, completed_by: tuple = ("", "")) -> bool:
     """Whether peers will trust it: True, or False for a self-signed one, which is proven against itself.
 
-    names: what peers may look for in it. ca_file: trust anchors; None for the system store.
+    names: what peers may look for in it. ca_file: trust anchors; None for the system store. completed_by: (CAfile, CApath) of the server, from which
+    OpenSSL takes the issuers of a leaf that is alone (SSL_CTX_add_extra_chain_cert(3)).
     Raises PostfixTlsError for everything a peer would stumble over.
     """
     item = "chain %s" % chain.name
     if ca_file and not os.path.isfile(ca_file):
         raise PostfixTlsError("ca_file", ca_file, "there is no such file on this host", "Name the root's PEM file on the host.")
     server, anchor = _server(item, chain), _client(item, ca_file)
+    for file, folder in ((completed_by[0], None), (None, completed_by[1])):
+        if file or folder:
+            with suppress(OSError, ssl.SSLError):  # Postfix then does without TLS, which its own log tells
+                server.load_verify_locations(file, folder)
     error = _handshake(server, anchor, None)
     trusted = error is None or error.verify_code != 18
     if error is not None and trusted:
@@ -66,18 +75,38 @@ def _refusal(item: str, name: str, error: ssl.SSLCertVerificationError) -> Postf
     return PostfixTlsError(item, name, reason, remedy)
 
 
-def owner(chain: Chain, certificates: list) -> str:
-    """The first of these PEM certificates that the chain's key belongs to. Raises PostfixTlsError where there is none, or no such key."""
-    item, wrong = "chain %s" % chain.name, ""
+def owners(chain: Chain, certificates: list) -> list:
+    """Those of these PEM certificates that the chain's key belongs to. Raises PostfixTlsError where there is none, or no such key."""
+    item, wrong, found = "chain %s" % chain.name, "", []
     for block in certificates:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.set_ciphers("ALL:@SECLEVEL=0")  # whether it is strong enough is told with its name
-        wrong = _loaded(context, chain.key + block)
+        wrong = _loaded(_weak_server(), chain.key + block)
         if not wrong:
-            return block
-        if wrong not in _NOT_ITS_KEY:
+            found.append(block)
+        elif wrong not in _NOT_ITS_KEY:
             break
-    raise _unusable(item, wrong, "belongs to none of its certificates", "Name the key that its certificate was issued for.")
+    if not found or wrong not in ("", *_NOT_ITS_KEY):
+        raise _unusable(item, wrong, "belongs to none of its certificates", "Name the key that its certificate was issued for.")
+    return found
+
+
+def signed(chain: Chain, path: list, issuer: str) -> bool:
+    """Whether the last certificate of a path, which begins with the key's own, bears a signature of that issuer's key. All are PEM."""
+    server, client = _weak_server(), ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    client.set_ciphers(_WEAK)
+    client.load_verify_locations(cadata=issuer)
+    client.verify_flags = ssl.VerifyFlags(client.verify_flags & ~_STRICT | _PARTIAL_CHAIN | _NO_CHECK_TIME)
+    try:
+        error = None if _loaded(server, chain.key + "".join(path)) else _handshake(server, client, None)
+    except PostfixTlsError:
+        return True  # nobody could tell; the proof will
+    return error is None or error.verify_code not in _NOT_SIGNED
+
+
+def _weak_server() -> ssl.SSLContext:
+    """Whether key and certificate are strong enough is told with their names."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.set_ciphers(_WEAK)
+    return context
 
 
 def _server(item: str, chain: Chain) -> ssl.SSLContext:

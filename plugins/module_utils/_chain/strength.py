@@ -19,7 +19,7 @@ def judge(chain: Chain, profile: str | None = None, min_days_left: int = 0) -> N
 
     profile: name of a guideline that the receiving side is to keep, None for what all peers need.
     """
-    asked = PROFILES[profile] if profile else _LEAST
+    asked = PROFILES.get(profile, _LEAST)
     now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     for position, facts in enumerate(chain.facts()):
         item = "chain %s" % chain.name

@@ -9,7 +9,9 @@ from __future__ import annotations
 import re
 from typing import Callable, NamedTuple
 
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._error import PostfixTlsError
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._policy import nexthop
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._policy.effect import clear_by_header, effect
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._policy.lookup import Lookup, tables
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._policy.syntax import MATCHING, keys, parsed
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.instance import Instance
@@ -34,7 +36,10 @@ _MEANING = {
 
 
 class Policy(NamedTuple):
-    """What holds for one next hop. source: the table, or the parameter, that says so. wrong: why no mail goes there at all."""
+    """What holds for one next hop. source: the table, or the parameter, that says so. wrong: why no mail goes there at all.
+
+    lowered: why level is less than what source says. clear_by_header: whether TLS-Required: No in a message makes it may.
+    """
 
     next_hop: str
     key: str | None
@@ -47,6 +52,8 @@ class Policy(NamedTuple):
     ciphers: str
     wrapper: bool
     wrong: str
+    lowered: str
+    clear_by_header: bool
 
 
 class Explainer:
@@ -58,13 +65,16 @@ class Explainer:
         self._router = nexthop.Router(host, lookup)
 
     def explain(self, recipients: list, sender: str = "") -> list:
-        """As RV(results) of tls_policy_info, in the order of recipients. Raises PostfixTlsError for a table that can't be asked."""
+        """As RV(results) of tls_policy_info, in the order of recipients. Raises PostfixTlsError for a routing table that can't be asked."""
         self._router.prepare(recipients)
         routes = [self._router.route(recipient, sender) for recipient in recipients]
         hops = [hop.lower() for route in routes for hop in route.next_hops]
         for service in {route.service.key: route.service for route in routes if route.smtp}.values():
             for table in tables(self._own(service)("tls_policy_maps")):
-                self._lookup.ask(table, [key for hop in hops for key in keys(hop)])
+                try:
+                    self._lookup.ask(table, [key for hop in hops for key in keys(hop)])
+                except PostfixTlsError:
+                    break  # which is the answer for whoever comes to it, and Postfix asks no table behind it
         return [self._explained(recipient, route) for recipient, route in zip(recipients, routes)]
 
     def _explained(self, recipient: str, route: nexthop.Route) -> dict:
@@ -84,24 +94,27 @@ class Explainer:
     def policy(self, next_hop: str, service: Service) -> Policy:
         """What holds for mail to this next hop by this service of master.cf."""
         own = self._own(service)
-        found = self._lookup.find(tables(own("tls_policy_maps")), keys(next_hop.lower()), len(keys(next_hop)))
-        level, source = _default(own, service.program)
-        text, attributes, wrong = level, {}, ""
+        level, source = default_level(own, service.program)
+        key, text, attributes, wrong, lowered = None, level, {}, "", ""
+        try:
+            found = self._lookup.find(tables(own("tls_policy_maps")), keys(next_hop.lower()), len(keys(next_hop)))
+        except PostfixTlsError as error:
+            found, source, wrong = None, error.item, "%s: %s" % (error.item, error.reason)
         if found:
-            source, text = found.table, found.value
-            level, attributes, wrong = parsed(text)
+            key, source, text = found
+            level, attributes, wrong = parsed(text, self._host.version)
+        if not wrong:
+            level, wrong, lowered = effect(self._host, service, next_hop, level, attributes)
         chosen = attributes.get("match") or re.split(r"[\s,:]+", own("tls_%s" % MATCHING[level]).strip()) if level in MATCHING else []
-        wrapper = own("tls_wrappermode") == "yes"
-        if wrapper and not wrong and level in ("none", "may"):
-            wrong = "%s_tls_wrappermode needs level encrypt or a stronger one" % service.program
         mandatory = "" if level == "may" else "mandatory_"
         return Policy(
-            next_hop, found.key if found else None, source, text, level, attributes, [name for name in chosen if name],
-            attributes.get("protocols") or own("tls_%sprotocols" % mandatory), attributes.get("ciphers") or own("tls_%sciphers" % mandatory), wrapper, wrong,
+            next_hop, key, source, text, level, attributes, [name for name in chosen if name],
+            attributes.get("protocols") or own("tls_%sprotocols" % mandatory), attributes.get("ciphers") or own("tls_%sciphers" % mandatory),
+            own("tls_wrappermode") == "yes", wrong, lowered, not wrong and clear_by_header(self._host, service, level),
         )
 
 
-def _default(own: Callable, program: str) -> tuple:
+def default_level(own: Callable, program: str) -> tuple:
     """(level, the parameter that says so) where no table answers. Source: postconf(5) smtp_tls_security_level and what it replaced."""
     level = own("tls_security_level").lower()
     if level:
@@ -115,7 +128,9 @@ def _sentence(recipient: str, route: nexthop.Route, policy: Policy, last: bool) 
     way = "Where that fails, it goes to %s (smtp_fallback_relay)." % policy.next_hop if last else "Mail to %s goes to %s (%s)." % (
         recipient, policy.next_hop, route.because)
     said = "Entry %s of %s says %s." % (policy.key, policy.source, policy.text) if policy.key else "No entry is for it, so %s says %s." % (
-        policy.source, policy.level)
+        policy.source, policy.text)
+    if policy.wrong.startswith(policy.source):
+        return "%s %s" % (way, in_words(policy))
     return "%s %s %s" % (way, said, in_words(policy))
 
 
@@ -125,7 +140,9 @@ def in_words(policy: Policy) -> str:
     match = " or ".join(_name(name, policy.next_hop) for name in policy.match) or "(none)"
     versions = policy.protocols or "any version"
     tls = "without TLS from the first byte (%s)" if policy.wrapper else "where the server offers no STARTTLS, or no handshake succeeds (%s)"
-    return _MEANING[policy.level].format(match=match, versions=versions, tls=tls % versions)
+    meaning = _MEANING[policy.level].format(match=match, versions=versions, tls=tls % versions)
+    header = " But one with the header TLS-Required: No goes there as with may (tls_required_enable)." if policy.clear_by_header else ""
+    return (policy.lowered and "Level %s. " % policy.lowered) + meaning + header
 
 
 def _name(strategy: str, next_hop: str) -> str:

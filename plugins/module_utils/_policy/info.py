@@ -40,10 +40,10 @@ def _look(results: list, params: dict, host: Instance) -> None:
         if policy["wrong"]:
             policy["outcome"] = Outcome(False, "", policy["wrong"])._asdict()
         elif transport in clients and not (policy["level"] == "fingerprint" and _other_digests(policy["match"])):
-            way = (transport, policy["attributes"].get("servername"), policy["attributes"].get("tafile"))
+            way = (transport, policy["attributes"].get("servername"), tuple(policy["attributes"].get("tafile", ())))
             alike.setdefault(way, {}).setdefault(policy["next_hop"], []).append(policy)
     for (transport, name, anchors), hops in alike.items():
-        how = options.look(dict(params, depth=partners.DEPTH), ca_content=source.text("tafile", anchors) if anchors else None)
+        how = options.look(dict(params, depth=partners.DEPTH), ca_content="\n".join(source.text("tafile", path) for path in anchors) or None)
         sender = senders.of(host.of(clients[transport]), trusted=not params["ca_file"])
         sender = sender._replace(server_name=name or sender.server_name)
         for partner in partners.look(list(hops), sender, how, options.concurrency(params)):

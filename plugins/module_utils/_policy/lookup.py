@@ -35,16 +35,22 @@ def tables(text: str) -> list:
 
 
 class Lookup:
-    """run and directory as of an Instance."""
+    """run and directory as of an Instance. to_come: {table: its entries} of tables that are not written yet."""
 
-    def __init__(self, run: Run, directory: str) -> None:
+    def __init__(self, run: Run, directory: str, to_come: dict | None = None) -> None:
         self._run = run
         self._directory = directory
+        self._to_come = to_come or {}
         self._answers: dict = {}
-        self._entries: dict = {}
+        self._entries: dict = dict(self._to_come)
+        self._broken: dict = {}
 
     def ask(self, table: str, keys: Iterable) -> dict:
         """{key: value}, of those that are in the table. Raises PostfixTlsError for a table that can't be asked."""
+        if table in self._to_come:
+            return {key: self._to_come[table][key] for key in keys if key in self._to_come[table]}
+        if table in self._broken:
+            raise self._broken[table]
         known = self._answers.setdefault(table, {})
         new = [key for key in dict.fromkeys(keys) if key not in known]
         if new:
@@ -78,5 +84,8 @@ class Lookup:
         _status, out, err = self._run(["postmap", "-c", self._directory, *options, table], **({"stdin": stdin} if stdin else {}))
         wrong = [line for line in err.splitlines() if "fatal:" in line or "error:" in line]
         if wrong:
-            raise PostfixTlsError(table, None, "this table can't be asked (%s)" % wrong[-1].split(": ", 1)[-1], "Mend it; Postfix defers mail meanwhile.")
+            self._broken[table] = PostfixTlsError(
+                table, None, "this table can't be asked (%s)" % wrong[-1].split(": ", 1)[-1], "Mend it; Postfix defers mail meanwhile.",
+            )
+            raise self._broken[table]
         return out

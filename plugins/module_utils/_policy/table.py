@@ -15,6 +15,7 @@ from typing import Callable, NamedTuple
 
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._chain import pem, source
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._error import PostfixTlsError
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._policy.effect import by_main_cf, effect, trusts
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix import protocol_list, values
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.domains import ascii_form, domain, in_letters
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.instance import Instance
@@ -150,8 +151,8 @@ def _line(item: str, entry: dict, host: Instance, made: Table) -> str:
 
 def _possible(item: str, level: str, entry: dict, host: Instance) -> None:
     """Raises PostfixTlsError for a level at which every message would wait in the queue."""
-    trust = entry.get("tafile") or host.effective("smtp_tls_CAfile") or host.effective("smtp_tls_CApath") or host.effective("smtp_tls_trust_anchor_file")
-    if level in _CA and not trust and host.effective("tls_append_default_CA") != "yes":
+    trust = entry.get("tafile") or trusts(lambda name: host.effective("smtp_" + name), host)
+    if level in _CA and not trust:
         raise PostfixTlsError(
             item, level, "this host's smtp client trusts no CA, so every message would wait in the queue",
             "Set smtp_tls_CApath (Debian: /etc/ssl/certs) or smtp_tls_CAfile in smtp_tls_parameters, or name the CA here: tafile.",
@@ -168,6 +169,13 @@ def _possible(item: str, level: str, entry: dict, host: Instance) -> None:
         )
     if level == "fingerprint" and not entry.get("fingerprints") and not host.effective("smtp_tls_fingerprint_cert_match"):
         raise PostfixTlsError(item, level, "it needs the digests to accept", "List them as fingerprints.")
+    attributes = {"match": entry.get("match") or entry.get("fingerprints"), "tafile": [] if entry.get("tafile") else None}
+    found = effect(host, by_main_cf(host), "", level, {name: value for name, value in attributes.items() if value is not None})
+    if found.wrong or found.lowered:
+        raise PostfixTlsError(
+            item, level, "no mail would go there: %s" % found.wrong if found.wrong else found.lowered,
+            "Use level encrypt or a stronger one." if level in ("none", "may") else "Set that otherwise (smtp_tls_parameters, the module's parameters).",
+        )
 
 
 def _names(item: str, names: list, host: Instance) -> str:
@@ -274,5 +282,3 @@ _ATTRIBUTES = {
 _ENTRY = dict.fromkeys(("destination", "level", *_ATTRIBUTES))
 _LISTS = ("match", "fingerprints", "exclude")
 _OPTIONS = itemgetter(*(option for option in _ENTRY if option not in _LISTS), *_LISTS)
-#: As the table names them.
-ATTRIBUTE_NAMES = tuple(dict.fromkeys(attribute.name or option for option, attribute in _ATTRIBUTES.items()))

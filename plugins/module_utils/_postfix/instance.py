@@ -3,7 +3,6 @@
 """One Postfix instance as it is configured: release, effective parameters, listeners."""
 from __future__ import annotations
 
-import ipaddress
 import os
 import re
 import socket
@@ -12,6 +11,7 @@ from functools import cached_property
 from typing import Callable
 
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._error import PostfixTlsError
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix import addresses
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.master_cf import MasterCf, Service
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.words import words
 
@@ -33,6 +33,8 @@ class Listener:
 
     address and port are where to reach it from the host itself; public: not bound to loopback only.
     protocol: smtp (STARTTLS) or smtps (C(smtpd_tls_wrappermode)). overridden: names of the service's C(-o).
+    proxied: whether it waits for a line of the PROXY protocol first. demands_certificate: whether it serves no client without one.
+    auth_only: whether its parameters keep AUTH to TLS.
     """
 
     service: str
@@ -44,6 +46,9 @@ class Listener:
     protocols: str
     chain_files: tuple
     overridden: frozenset
+    proxied: bool = False
+    demands_certificate: bool = False
+    auth_only: bool = True
 
     @property
     def encrypts(self) -> bool:
@@ -104,11 +109,21 @@ class Instance:
         return cls(run, directory, services, values)
 
     def after(self, changes: dict, services: list | None = None) -> Instance:
-        """The same instance with these parameters and services written; None removes a parameter, and its default stays open here."""
-        pending = dict(self._pending, **{name: value or "" for name, value in changes.items()})
-        plain = not any("$" in value for value in pending.values())
-        values = dict(self.values, **pending) if plain else effective_values(self.run, self.directory, pending)
-        return Instance(self.run, self.directory, self.services if services is None else services, values, pending)
+        """The same instance with these parameters and services written; None removes a parameter, and its default counts.
+
+        Postfix is asked, so that what refers to one of them by $name follows it; without changes, nothing is.
+        """
+        services = self.services if services is None else services
+        if not changes and services == self.services:
+            return self
+        defaults = self._defaults([name for name, value in changes.items() if value is None])
+        pending = dict(self._pending, **{name: defaults.get(name, "") if value is None else value for name, value in changes.items()})
+        values = effective_values(self.run, self.directory, pending) if changes else self.values
+        return Instance(self.run, self.directory, services, values, pending)
+
+    def _defaults(self, names: list) -> dict:
+        """{name: its default, $names and all}; a name that Postfix does not know has none."""
+        return dict(line.split(" = ", 1) for line in (self.lines("-d", *names) if names else ()) if " = " in line)
 
     def effective(self, name: str, service: Service | None = None) -> str:
         """A parameter's value for a service: its own C(-o), else main.cf, else the default."""
@@ -151,15 +166,21 @@ class Instance:
         _status, out, _err = self.run(["postconf", "-c", self.directory, *options])
         return out.splitlines()
 
+    @property
+    def receiving(self) -> list[Service]:
+        """Services that mail comes in by over TCP, without those that master(8) is told not to open, as a new instance of postmulti(1) has it."""
+        disabled = self.values.get("master_service_disable", "")
+        return [service for service in self.services if service.receives and addresses.opened(disabled, service.name, service.kind)]
+
     def listeners(self) -> list[Listener]:
         """Every inet service that runs smtpd or postscreen (postconf(5) smtpd_tls_*, postscreen_tls_security_level)."""
-        return [self.listener(service) for service in self.services if service.receives]
+        return [self.listener(service) for service in self.receiving]
 
     def listener(self, service: Service) -> Listener:
         """Raises PostfixTlsError where its port has no number."""
         address, port, public = self._reach(service.name)
         level = self.level(service)
-        wrapper = service.program == "smtpd" and self.effective("smtpd_tls_wrappermode", service).lower() == "yes"
+        wrapper = service.program == "smtpd" and self._on("smtpd_tls_wrappermode", service)
         strict = wrapper or level == "encrypt"
         return Listener(
             service=service.name,
@@ -171,7 +192,13 @@ class Instance:
             protocols=self.effective("smtpd_tls_mandatory_protocols" if strict else "smtpd_tls_protocols", service),
             chain_files=self.chain_files(service),
             overridden=frozenset(service.overrides),
+            proxied=bool(self.effective("%s_upstream_proxy_protocol" % service.program, service)),
+            demands_certificate=strict and self._on("smtpd_tls_req_ccert", service),
+            auth_only=strict or self._on("smtpd_tls_auth_only", service) or not self._on("smtpd_sasl_auth_enable", service),
         )
+
+    def _on(self, name: str, service: Service) -> bool:
+        return self.effective(name, service).lower() == "yes"
 
     def chain_files(self, service: Service | None = None) -> tuple:
         """The files a service takes key and chain from, as (certificate file, key file) pairs."""
@@ -191,26 +218,21 @@ class Instance:
     def bound(self) -> list:
         """(address, port) of every socket that master(8) opens for receiving; names that are no addresses are left out."""
         found = []
-        for service in self.services:
-            if service.receives:
-                _host, port, _public = self._reach(service.name)
-                wide = {"all": ("0.0.0.0", "::"), "loopback-only": ("127.0.0.1", "::1")}
-                found += [(address, port) for name in self._interfaces(service.name) for address in wide.get(name, (name,))]
+        for service in self.receiving:
+            _host, port, _public = self._reach(service.name)
+            found += [(address, port) for name in self._interfaces(service.name) for address in addresses.WILDCARDS.get(name, (name,))]
         return [(address, port) for address, port in found if re.fullmatch(r"[0-9.]+|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*", address)]
 
     def _interfaces(self, name: str) -> list:
-        host, _colon, _port = name.rpartition(":")
-        return [text.strip("[]") for text in words(host or self.values.get("inet_interfaces") or "all", ", \t")]
+        host, _port = addresses.split(name)
+        return [host] if host else addresses.interfaces(self.values.get("inet_interfaces", ""))
 
     def _reach(self, name: str) -> tuple:
         """Where the host itself reaches a service, and whether others reach it too."""
-        _host, _colon, port = name.rpartition(":")
+        _host, port = addresses.split(name)
         interfaces = self._interfaces(name)
-        loopback = "::1" if self.values.get("inet_protocols", "all") == "ipv6" else "127.0.0.1"
-        public = not all(_is_loopback(interface) for interface in interfaces)
-        host = interfaces[0]
-        if host in ("all", "loopback-only", "localhost"):
-            host = loopback
+        public = not all(map(addresses.is_loopback, interfaces))
+        host = addresses.reached_at(interfaces[0], addresses.own_loopback(self.values.get("inet_protocols", "all")))
         try:
             port = self._known_ports().get(port, port)
             number = int(port) if port.isdigit() else socket.getservbyname(port, "tcp")
@@ -237,13 +259,6 @@ def chain_files(values: dict) -> tuple:
     names = zip(SERVED_BY_CHAIN_FILES[::2], SERVED_BY_CHAIN_FILES[1::2])
     pairs = [(values.get(cert), values.get(key)) for cert, key in names]
     return tuple((cert, key or cert) for cert, key in pairs if cert and cert != "none")
-
-
-def _is_loopback(interface: str) -> bool:
-    try:
-        return ipaddress.ip_address(interface).is_loopback
-    except ValueError:
-        return interface in ("loopback-only", "localhost")
 
 
 def _last_line(text: str) -> str:

@@ -79,6 +79,15 @@ def same(one: str, other: str) -> bool:
         return False
 
 
+def both(one: str, other: str) -> str:
+    """A list of the versions that two lists leave on; one, where other is no list or they have none in common."""
+    try:
+        left_on = accepted(one) & accepted(other)
+    except PostfixTlsError:
+        return one
+    return ", ".join("!" + name for name in NAMES if name not in left_on) if left_on - {"SSLv2"} else one
+
+
 def floor(text: str) -> str | None:
     """The oldest version a list leaves on; None where it leaves none."""
     left_on = accepted(text) - {"SSLv2"}

@@ -37,6 +37,15 @@ _KEEPS = {
     "verify": ("none", "may", "encrypt"),
     "secure": ("none", "may", "encrypt", "dane", "verify"),
 }
+#: What a level for sending means to smtpd, which says so and goes on (smtpd(8)).
+_TAKEN_FOR = dict.fromkeys(("fingerprint", "verify", "secure"), "encrypt")
+#: Switches that ask more of a peer, or tell more of it, when on; by their names without the daemon's.
+_STRICT_SWITCHES = (
+    "use_tls", "enforce_tls", "tls_enforce_peername", "tls_auth_only", "tls_ask_ccert", "tls_req_ccert", "tls_received_header",
+    "tls_block_early_mail_reply", "tls_enforce_sts_mx_patterns",
+)
+#: Kinds whose words are in an order, the least first.
+_RANKS = {"disabled|enabled|dnssec": ("disabled", "enabled", "dnssec"), "boolean": ("no", "yes")}
 #: Highest first.
 GRADES = ("high", "medium", "low", "export", "null")
 _CHOICES = dict(LEVELS, boolean=("yes", "no"), grade=GRADES)
@@ -132,12 +141,50 @@ def weaker(name: str, one: str, other: str) -> bool:
             return True
     if kind == "exclusions":
         return not _meaning(kind, other) <= _meaning(kind, one)
-    if kind in LEVELS:
+    if kind == "receiving-level":
+        return not keeps_level(_TAKEN_FOR.get(one, one), _TAKEN_FOR.get(other, other))
+    if kind == "sending-level":
         return not keeps_level(one, other)
-    if kind == "grade":
+    if kind == "integer" and has_order(name) and one.strip().isdigit() and other.strip().isdigit():
+        return int(one) < int(other)
+    ranks = GRADES[::-1] if kind == "grade" else _RANKS.get(kind) if has_order(name) else None
+    if ranks:
         one, other = one.strip().lower(), other.strip().lower()
-        return one not in GRADES or other not in GRADES or GRADES.index(one) > GRADES.index(other)
+        return one not in ranks or other not in ranks or ranks.index(one) < ranks.index(other)
     return True
+
+
+def usable(name: str, text: str, host: Instance) -> bool:
+    """Whether Postfix can make anything of an effective value; of levels of the other side, smtpd can of some."""
+    kind = kind_of(name)
+    return (kind == "receiving-level" and text in _TAKEN_FOR) or judged(kind, text, host) is None
+
+
+def has_order(name: str) -> bool:
+    """Whether of two values of this parameter one can ask less than the other."""
+    kind = kind_of(name)
+    if kind == "boolean":
+        return name.partition("_")[2] in _STRICT_SWITCHES
+    if kind == "integer":
+        return name.endswith("_loglevel")
+    return kind in ("protocols", "exclusions", "grade", *LEVELS, *_RANKS)
+
+
+def strictest(name: str, wanted: str, there: str) -> str:
+    """What keeps all that each of two values asks for: one of them, or of lists what both say; where that can't be, what is there."""
+    if not there.strip():
+        return wanted
+    if not weaker(name, there, wanted):
+        return there
+    if not weaker(name, wanted, there):
+        return wanted
+    kind = kind_of(name)
+    if kind == "exclusions":
+        words_there = _meaning(kind, there)
+        return ", ".join([there.strip().rstrip(","), *(word for word in re.findall(r"[^\s,:]+", wanted) if word not in words_there)])
+    if kind == "protocols":
+        return protocol_list.both(wanted, there)
+    return there
 
 
 def kind_of(name: str) -> str:

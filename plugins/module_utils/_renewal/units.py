@@ -12,6 +12,8 @@ import os
 from collections import deque
 from typing import Iterable, NamedTuple
 
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._transaction.kept import instance_name
+
 NAME = "postfix-tls-renew"
 MINE = "# Written by mailsec.postfix_tls; what is changed here by hand is overwritten.\n"
 _MOST_LINKS = 40  # on the way to one file, as the kernel has it: path_resolution(7)
@@ -151,4 +153,5 @@ def names(directory: str) -> dict:
 
 
 def escaped(directory: str) -> str:
-    return directory.strip("/").replace("/", "-")
+    """Another for each instance, so that none takes the units of another."""
+    return instance_name(directory)

@@ -86,10 +86,19 @@ def key_identifiers(der: bytes) -> tuple:
 
 
 def ordered(chain: list) -> bool | None:
-    """Whether each certificate (facts, as sent) was issued by the next one, RFC 5246 section 7.4.2. None where one can't be read."""
+    """Whether each certificate (facts, as sent) was issued by the next one, RFC 5246 section 7.4.2. None where one can't be read.
+
+    More of the same name, and what is behind the last issuer, are passed over, as peers do (RFC 8446 section 4.4.2).
+    """
     if any(certificate["subject"] is None for certificate in chain):
         return None
-    return all(lower["issuer"] == upper["subject"] for lower, upper in zip(chain, chain[1:]))
+    last = 0
+    for position, upper in enumerate(chain[1:], 1):
+        if chain[last]["issuer"] == upper["subject"]:
+            last = position
+        elif upper["subject"] != chain[last]["subject"] or not last:
+            return last > 0 and chain[last]["issuer"] not in [certificate["subject"] for certificate in chain[position:]]
+    return True
 
 
 def _read(der: bytes) -> dict:

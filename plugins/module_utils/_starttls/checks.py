@@ -10,6 +10,7 @@ from typing import Callable, NamedTuple
 
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls import verdicts
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.expectation import Expectation
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.obstacles import obstacle
 
 
 class Check(NamedTuple):
@@ -36,10 +37,16 @@ def judge(facts: dict, expectation: Expectation) -> list:
             "verdict": seen.verdict,
             "observed": seen.observed,
             "expected": check.expected.format(**fields),
-            "fix": None if seen.verdict == "pass" else check.fix.format(**fields),
+            "fix": None if seen.verdict == "pass" else _remedy(seen) or check.fix.format(**fields),
             "reference": expectation.clause(check.name) or check.reference,
         })
     return findings
+
+
+def _remedy(seen: verdicts.Seen) -> str | None:
+    """Of what kept the check from being made, where that is known: nothing is wrong then with what the check is about."""
+    known = obstacle(seen.observed) if seen.verdict == "unknown" else None
+    return "%s: %s" % (known.parameter, known.remedy) if known else None
 
 
 def applying(protocol: str, expectation: Expectation) -> list:
@@ -60,6 +67,10 @@ def _encrypts(facts: dict, expectation: Expectation) -> bool:
 
 def _upgrades(facts: dict, expectation: Expectation) -> bool:
     return expectation.starttls and facts["target"]["protocol"] != "smtps"
+
+
+def _keeps_auth(facts: dict, expectation: Expectation) -> bool:
+    return _upgrades(facts, expectation) and expectation.auth_only
 
 
 def _stays_plain(facts: dict, expectation: Expectation) -> bool:
@@ -219,7 +230,7 @@ CHECKS = (
         "RFC 3207 section 4.2",
     ),
     Check(
-        "auth_before_tls", _upgrades, verdicts.auth_before_tls,
+        "auth_before_tls", _keeps_auth, verdicts.auth_before_tls,
         "no AUTH before TLS",
         "smtpd_tls_auth_only = yes",
         "RFC 4954 section 9",

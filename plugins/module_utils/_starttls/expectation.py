@@ -26,7 +26,7 @@ class Expectation:
     """profile: a name of C(_tls.profiles), or None. What is None here is as the profile has it, and without one not judged.
 
     floor: the oldest protocol version that may be accepted, TLSv1.2 without a profile. accepts: versions that have to be.
-    trust, name: whether they are judged. min_days_left: for each certificate. deployed: SHA-256 digests (hexadecimal) of leaf
+    trust, name, auth_only (no AUTH before TLS): whether they are judged. min_days_left: for each certificate. deployed: SHA-256 digests (hexadecimal) of leaf
     certificates. chains: the same of whole chains, each a tuple. smuggling: whether
     it was asked about. checks: names of those to make, None for all that apply.
     depth: of the look whose facts are judged. Raises PostfixTlsError for what can't be.
@@ -42,6 +42,7 @@ class Expectation:
     rsa_bits: Optional[int] = None
     server_order: Optional[bool] = None
     extended_master_secret: Optional[bool] = None
+    auth_only: bool = True
     min_days_left: int = 0
     deployed: Optional[list] = None
     chains: tuple = ()
@@ -70,6 +71,7 @@ class Expectation:
     def check_names(self, known: tuple) -> None:
         """Raises PostfixTlsError for a check that there is not, and for one that could not fail."""
         switched = {"trust": self.trust, "name": self.name, "deployed_chain": bool(self.deployed), "smuggling": self.smuggling}
+        switched["auth_before_tls"] = self.auth_only
         for name in self.checks or ():
             if name not in known:
                 raise PostfixTlsError("checks", name, "there is no such check", "The checks are %s." % ", ".join(known))

@@ -14,13 +14,14 @@ from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.repo
 class Means(NamedTuple):
     """look_at(list of Target) -> list of facts in their order. judge(position of the target, facts) -> findings.
 
-    clock and sleep: as time.monotonic and time.sleep, in seconds.
+    worth(facts with findings) -> whether another look may end otherwise. clock and sleep: as time.monotonic and time.sleep, in seconds.
     """
 
     look_at: Callable
     judge: Callable
     clock: Callable = time.monotonic
     sleep: Callable = time.sleep
+    worth: Callable = lambda facts: True
 
 
 def verify(targets: list, means: Means, retries: int = 0, delay: float = 5.0) -> tuple:
@@ -40,7 +41,7 @@ def verify(targets: list, means: Means, retries: int = 0, delay: float = 5.0) ->
         started = means.clock()
         for position, facts in zip(waiting, means.look_at([targets[position] for position in waiting])):
             results[position] = dict(facts, findings=means.judge(position, facts))
-        waiting = [position for position in waiting if failed(results[position]["findings"])]
+        waiting = [position for position in waiting if failed(results[position]["findings"]) and means.worth(results[position])]
         if not waiting or attempt > retries:
             break
         means.sleep(max(0.0, started + delay - means.clock()))

@@ -14,6 +14,7 @@ from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls impo
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.chains import Chains
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.client_hello import Offer
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.handshake import Contexts, Handshake, contexts, shake
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.obstacles import obstacle
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.question import Answer, ask
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.session import Session
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.smtp import Dialogue
@@ -88,7 +89,8 @@ class _Probe:
         self.tls.update(handshake=seen.verdict, reason=seen.reason or None, version=seen.version, cipher=seen.cipher)
         self._keep_handshake(seen, self.tls["trust"])
         if verified.in_the_clear:
-            self.tls["versions"] = {name: {"verdict": "refused", "reason": verified.reason} for name in NAMES}
+            verdict = "unknown" if obstacle(verified.reason) else "refused"
+            self.tls["versions"] = {name: {"verdict": verdict, "reason": verified.reason} for name in NAMES}
         elif self.look.reaches("versions"):
             with ThreadPoolExecutor(_AT_A_TIME) as pool:
                 self._questions(seen, pool)
@@ -245,8 +247,17 @@ class _Probe:
 
 
 def _vantage(source: str | None, address: str | None) -> dict:
-    """own: a look at the machine itself, from which some protections can't be seen."""
-    return {"source": source, "own": None if source is None else source == address or ipaddress.ip_address(address).is_loopback}
+    """source: None where no connection came about. own: a look at the machine itself, from which some protections can't be seen."""
+    if source is None:
+        return {"source": None, "own": None}
+    here, there = _plain(source), _plain(address)
+    return {"source": str(here), "own": here == there or there.is_loopback}
+
+
+def _plain(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    """Without the interface it is on, and an IPv4 address as such, as Postfix logs it too."""
+    parsed = ipaddress.ip_address(address.partition("%")[0])
+    return getattr(parsed, "ipv4_mapped", None) or parsed
 
 
 def _tls(verified: Handshake) -> dict:

@@ -6,6 +6,7 @@ What is seen is kept at once, so that it is there even when the next step fails;
 """
 from __future__ import annotations
 
+import socket
 import threading
 from contextlib import contextmanager
 from typing import Iterator
@@ -18,6 +19,9 @@ from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.targ
 
 #: Said in the clear together with STARTTLS: who obeys it within TLS takes a stranger's words for the client's (CVE-2011-0411).
 _INJECTED = b"NOOP\r\n"
+
+#: What smtpd(8) says within TLS where smtpd_tls_req_ccert asks for one.
+_DEMANDED = "client certificate"
 
 
 class Session:
@@ -51,6 +55,8 @@ class Session:
         opened, self.address = connect(self.address or self.target.host, self.target.port, self.deadline, self.look.source_address)
         with opened:
             self.source = opened.socket.getsockname()[0]
+            if self.target.proxied:
+                opened.send(_introduction(opened.socket), "taking the line of the PROXY protocol")
             yield opened
 
     @property
@@ -102,7 +108,7 @@ class Session:
             self._keep("ehlo_after_tls", self._capabilities(dialogue, reply))
             dialogue.leave()
         except PostfixTlsError as error:
-            self.note(error)
+            self.note(error, demanded=_DEMANDED in error.reason.lower())
 
     def ask_about_smuggling(self, context, pool) -> None:
         """context: for TLS where the server offers it; whether its certificate is trusted does not matter here. pool: of threads."""
@@ -122,9 +128,10 @@ class Session:
         ask = smuggling.asker(self.look.smuggling_recipient, connected, self.note)
         self.smtp["smuggling"] = dict(zip(smuggling.ENDS, pool.map(ask, smuggling.ENDS)))
 
-    def note(self, error: PostfixTlsError) -> None:
+    def note(self, error: PostfixTlsError, demanded: bool = False) -> None:
+        """demanded: what ends a session for want of a client certificate says nothing of further connections."""
         self.error = self.error or error.reason
-        self.ended = self.ended or bool(error.details.get("session_ended"))
+        self.ended = self.ended or bool(error.details.get("session_ended")) and not demanded
 
     def _greeting(self, dialogue: Dialogue) -> None:
         banner = dialogue.banner()
@@ -147,3 +154,10 @@ class Session:
     def _keep(self, key: str, value: object) -> None:
         if self.smtp[key] is None:
             self.smtp[key] = value
+
+
+def _introduction(sock: socket.socket) -> bytes:
+    """The line by which a proxy says for whom it connects: here, for itself. Source: haproxy's proxy-protocol.txt section 2.1."""
+    (source, source_port), (address, port) = (end[:2] for end in (sock.getsockname(), sock.getpeername()))
+    family = "TCP6" if ":" in address else "TCP4"
+    return ("PROXY %s %s %s %d %d\r\n" % (family, source.partition("%")[0], address.partition("%")[0], source_port, port)).encode("ascii")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Callable, NamedTuple
 
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls import names
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.smtp import keywords
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.obstacles import obstacle
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._tls.versions import NAMES, below
 
 if TYPE_CHECKING:
@@ -28,7 +29,12 @@ class Seen(NamedTuple):
 def reachable(facts: dict, _expectation: Expectation) -> Seen:
     if facts["reachable"]:
         return Seen("pass", facts["smtp"]["banner"] or "a TCP connection")
-    return Seen("fail", facts["error"])
+    return Seen("unknown" if obstacle(facts["error"]) and facts["vantage"]["source"] and not _silent(facts) else "fail", facts["error"])
+
+
+def _silent(facts: dict) -> bool:
+    """Whether it took a connection and greeted nobody."""
+    return obstacle(facts["error"]).parameter == "timeout"
 
 
 def starttls_offered(facts: dict, _expectation: Expectation) -> Seen:
@@ -52,7 +58,7 @@ def handshake(facts: dict, _expectation: Expectation) -> Seen:
         return _unseen(facts)
     if tls["handshake"] == "done":
         return Seen("pass", "%s, %s" % (tls["version"], tls["cipher"]))
-    return Seen("fail" if tls["handshake"] == "refused" else "unknown", tls["reason"])
+    return Seen("fail" if tls["handshake"] == "refused" and not obstacle(tls["reason"]) else "unknown", tls["reason"])
 
 
 def _all_seen(look: Callable) -> Callable:
@@ -97,11 +103,14 @@ def validity(facts: dict, expectation: Expectation) -> Seen:
     judged = _without_roots(facts)
     if not judged:
         return _unseen(facts)
+    spare = _spare(facts)
+    judged = [certificate for certificate in judged if certificate not in spare]
     if any(certificate["days_left"] is None or certificate["not_before"] is None for certificate in judged):
         return Seen("unknown", "the dates of the certificate could not be read")
     now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     first = min(judged, key=lambda certificate: certificate["days_left"])
     observed = "%s ends %s, %d days from now" % (first["subject"], first["not_after"], first["days_left"])
+    observed += "".join("; %s is not valid now, and peers find the way without it" % certificate["subject"] for certificate in spare)
     for certificate in judged:
         if certificate["not_before"] > now:
             return Seen("fail", "%s begins only on %s" % (certificate["subject"], certificate["not_before"]))
@@ -304,6 +313,15 @@ def _without_roots(facts: dict) -> list:
     return [
         certificate for chain in facts["chains"] for position, certificate in enumerate(chain["certificates"])
         if not position or not certificate["self_signed"]
+    ]
+
+
+def _spare(facts: dict) -> list:
+    """Certificates behind a leaf that are not valid now, though a handshake found a way to a root: so that is another."""
+    now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    return [
+        certificate for chain in facts["chains"] if chain["trust"] and chain["trust"]["verdict"] == "pass" for certificate in chain["certificates"][1:]
+        if certificate["not_before"] and not certificate["self_signed"] and not certificate["not_before"] <= now <= certificate["not_after"]
     ]
 
 

@@ -23,7 +23,8 @@ class Intent:
 
     chains: [{name, key or key_file, certificate or certificate_file}]; files are on this host. sni: [{names, chains}], None leaves the
     table alone, [] takes it away. parameters: {name: value}, services:
-    {submission/inet: {name: value}}; None removes. profiles: {smtpd or smtp: name of a profile}. policy: {destinations, path, maps}, None
+    {submission/inet: {name: value}}; None removes. defaults: {name: value} of parameters that nobody wrote: what is there and asks for as much
+    stays. profiles: {smtpd or smtp: name of a profile, or default}. policy: {destinations, path, maps}, None
     leaves the table alone, no destinations take it away. required_clients, required_senders: who must use TLS to deliver here, None leaves
     them alone, [] takes them away. unsupported: refuse or skip what this host's release or build lacks.
     names: what the chains have to cover; None for myhostname. ca_file: trust anchors, None for the system store. min_days_left: how
@@ -34,6 +35,7 @@ class Intent:
     sni: list | None = None
     parameters: dict = field(default_factory=dict)
     services: dict = field(default_factory=dict)
+    defaults: dict = field(default_factory=dict)
     profiles: dict = field(default_factory=dict)
     policy: dict | None = None
     required_clients: list | None = None
@@ -59,8 +61,8 @@ class Named(NamedTuple):
 class Proposal:
     """plan: what to do. expected: {parameter: text} that Postfix has to read back, overrides: the same by service's key. tables:
     {table as main.cf names it: {key: answer that C(postmap -q) has to give}}. trusted: paths of chains that peers trust under names. sni: [Named].
-    profile: the one that the receiving side has whole, "" where it has none or something in it was asked for otherwise; decides: the
-    parameters it is made of. restart: names of changed parameters that a reload would not make effective. renewal: whether its program
+    profile: the one that the receiving side has whole, "" where it has none or something in it was asked for otherwise; mandatory: the same for
+    listeners that require TLS; decides: the parameters they are made of. restart: names of changed parameters that a reload would not make effective. renewal: whether its program
     and what starts it are to be there, or to go.
     """
 
@@ -73,6 +75,7 @@ class Proposal:
     sni: list = field(default_factory=list)
     receiving: bool = False
     profile: str = ""
+    mandatory: str = ""
     decides: frozenset = frozenset()
     restart: list = field(default_factory=list)
     renewal: bool = False
@@ -80,7 +83,9 @@ class Proposal:
 
 @dataclass
 class Draft:
-    """wanted: {parameter: value of intent}, what is to be in main.cf, None removes; written: the same as text for this host.
+    """wanted: {parameter: value of intent}, what is to be in main.cf, None removes; written: the same as text for this host; changed: those of
+    main.cf that are not as they were. defaults: as of Intent, and what a default profile says; unwritten: names in wanted that come of them.
+    carried: {parameter: value} in wanted that obsolete ones in main.cf stand for.
 
     services: {key: {parameter: value}} of master.cf, likewise; they are text once written. to_come: paths of files in the plan.
     """
@@ -93,6 +98,10 @@ class Draft:
     wanted: dict
     services: dict
     written: dict = field(default_factory=dict)
+    changed: dict = field(default_factory=dict)
+    defaults: dict = field(default_factory=dict)
+    unwritten: set = field(default_factory=set)
+    carried: dict = field(default_factory=dict)
     to_come: set = field(default_factory=set)
     _before: dict = field(default_factory=dict)
     _late: Plan = field(default_factory=Plan)
@@ -110,8 +119,12 @@ class Draft:
         proposal = Proposal(Plan(), names=intent.names or [host.effective("myhostname")])
         return cls(
             host, intent, proposal, MainCf(main), MasterCf(master), dict(intent.parameters),
-            {key: dict(values) for key, values in intent.services.items()}, _before=before,
+            {key: dict(values) for key, values in intent.services.items()}, defaults=dict(intent.defaults), _before=before,
         )
+
+    def after(self) -> Instance:
+        """The instance as it will be, by what has been drafted so far."""
+        return self.host.after(self.changed, self.master.services)
 
     def value(self, name: str, value: object, where: str = "") -> str | None:
         """The text to write; None where this host lacks it and that is to be passed over."""
@@ -124,6 +137,11 @@ class Draft:
                           "what was asked for", "nothing, or upgrade this host", "postconf(5)")
                 return None
             raise PostfixTlsError(item, error.value, error.reason, error.remedy) from None
+
+    def effective(self, name: str) -> str:
+        """A parameter of main.cf as it is going to be, with $names expanded."""
+        wanted = self.wanted.get(name)
+        return self.host.expanded(values.as_text(wanted)) if wanted else "" if name in self.wanted else self.host.effective(name)
 
     def add(self, path: str, state: FileState, secret: bool = False, describe: object = None) -> None:
         """A file to be there before main.cf refers to it. describe: state -> what a diff may say of a secret file."""

@@ -36,7 +36,7 @@ def _asked(draft: Draft, wanted: dict, where: str) -> dict:
 
 def _main_cf(draft: Draft) -> None:
     """The level asked for overrides the old switches; what was renamed keeps its value, unless another is asked for."""
-    begins = tuple(daemon + "_" for daemon, level in obsolete.LEVEL_OF.items() if level in draft.wanted)
+    begins = tuple(daemon + "_" for daemon, level in obsolete.LEVEL_OF.items() if level in draft.wanted or level in draft.defaults)
     old = {
         name: draft.host.effective(name) for name in draft.main.names()
         if "tls" in name and name.startswith(begins) and name not in draft.wanted and obsolete.is_obsolete(name, draft.host)
@@ -55,7 +55,9 @@ def _main_cf(draft: Draft) -> None:
             draft.note("obsolete", "main.cf has %s = %s, whose meaning no other parameter has" % (name, value), "no obsolete parameter",
                        "list its entries as destinations (tls_policy_destinations)", _REFERENCE)
     for today, value in meant.values.items():
-        draft.wanted.setdefault(today, value)
+        # Beside a level, the old switches count for nothing.
+        if today not in draft.wanted and not (today in obsolete.LEVEL_OF.values() and draft.host.effective(today)):
+            draft.wanted[today] = draft.carried[today] = value
 
 
 def _master_cf(draft: Draft) -> None:
@@ -63,7 +65,7 @@ def _master_cf(draft: Draft) -> None:
     for service in draft.master.services:
         old = {name: value for name, value in service.overrides.items() if name in obsolete.SWITCHES and obsolete.is_obsolete(name, draft.host)}
         for today, value in obsolete.modern(old, draft.host).values.items():
-            if today not in draft.wanted or today in service.overrides:
+            if (today not in draft.wanted and today not in draft.defaults) or today in service.overrides:
                 continue
             names = [name for name in old if obsolete.replaces(today, name)]
             mine = draft.services.get(service.key, {})

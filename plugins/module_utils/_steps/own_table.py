@@ -28,16 +28,16 @@ _INDEXED = {kind: values.ON_DISK[kind] for kind in ("lmdb", "cdb", "hash", "btre
 
 def put(draft: Draft, name: str, path: str, lines: dict, remedy: str, behind: list | None = None) -> tuple:
     """(the table as main.cf names it, the tables behind it). name: of the parameter. lines: {key: value}. behind: tables to come after it, None
-    for those that are there. Raises PostfixTlsError, with remedy, for a file that was not written here.
+    for those that are there; one of any type of file at path is the one that this takes the place of. Raises PostfixTlsError, with remedy, for a file that was not written here.
     """
     before = files.read(path)
     indexes = [suffix for suffix in _INDEXED.values() if os.path.exists(path + suffix)]
     if before.content is None and indexes:
-        raise _foreign(path, remedy)
+        raise _foreign(path + indexes[0], remedy)
     text = _text(lines)
     keep(draft, path, HEADER + text, remedy)
     kind = _kind(draft.host, len(lines))
-    mine, others = "%s:%s" % (kind, path), _others(draft, name, path, behind)
+    mine, others = "%s:%s" % (kind, path), _others(draft, name, path, behind, tuple(values.ON_DISK))
     if kind in _INDEXED:  # after the text, for Postfix warns of one that is older
         index = files.read(path + _INDEXED[kind])
         if before.content != (HEADER + text).encode() or not _answers(draft.host, mine, lines):
@@ -50,7 +50,7 @@ def put(draft: Draft, name: str, path: str, lines: dict, remedy: str, behind: li
 
 def take_away(draft: Draft, name: str, path: str, behind: list | None = None) -> None:
     """The other tables stay, and so does a file that was not written here."""
-    others = _others(draft, name, path, behind)
+    others = _others(draft, name, path, behind, ("texthash", *(_INDEXED if _ours(files.read(path)) else ())))
     if others != _listed(draft, name):
         parameters.put(draft, name, ", ".join(others) or None)
     if _ours(files.read(path)):
@@ -94,10 +94,10 @@ def _listed(draft: Draft, name: str) -> list:
     return words((draft.written[name] or "") if name in draft.written else draft.host.effective(name), ", \t")
 
 
-def _others(draft: Draft, name: str, path: str, behind: list | None) -> list:
+def _others(draft: Draft, name: str, path: str, behind: list | None, kinds: tuple) -> list:
+    """The tables but those of these types at path."""
     there = _listed(draft, name) if behind is None else words(draft.value(name, behind) or "", ", \t")
-    ours = ("texthash", *(_INDEXED if _ours(files.read(path)) else ()))
-    return [table for table in there if table.partition(":")[2] != path or table.partition(":")[0] not in ours]
+    return [table for table in there if table.rpartition(":")[2] != path or table.split("proxy:")[-1].partition(":")[0] not in kinds]
 
 
 def _kind(host: Instance, entries: int) -> str:

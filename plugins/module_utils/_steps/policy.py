@@ -5,14 +5,16 @@ from __future__ import annotations
 
 import os
 
-from ansible_collections.mailsec.postfix_tls.plugins.module_utils._policy import lint
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._policy import detours, effect, lint
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._policy.lookup import Lookup
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._policy.table import table
-from ansible_collections.mailsec.postfix_tls.plugins.module_utils._steps import own_table
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.instance import Instance
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._steps import own_table, parameters
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._steps.draft import Draft
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._transaction.files import FileState
 
 _NAME = "smtp_tls_policy_maps"
+_HEADER = "tls_required_enable"
 _REFERENCE = "TLS_README, Per-destination TLS policy"
 #: Entries of which the same is told, one by one.
 _SHOWN = 5
@@ -25,7 +27,7 @@ def write(draft: Draft) -> None:
     if asked is None:
         return
     path = asked.get("path") or os.path.join(draft.host.directory, "tls_policy")
-    host = draft.host.after(draft.written)
+    host = draft.after()
     made = table(asked["destinations"], host)
     for error in made.lacking:
         if draft.intent.unsupported != "skip":
@@ -38,8 +40,12 @@ def write(draft: Draft) -> None:
         return
     own, others = own_table.put(draft, _NAME, path, made.lines, _REMEDY, asked.get("maps"))
     draft.proposal.tables[own] = made.lines
-    told = lint.Policies(made.lines, others, host, Lookup(host.run, host.directory))
-    for rule in lint.RULES:
+    host = host.after(draft.written)
+    told = lint.Policies(made.lines, others, host, Lookup(host.run, host.directory, {own: made.lines}), own)
+    lint.openable(told)
+    lint.sendable(told)
+    _ignore_header(draft, host, bool(told.mandatory()))
+    for rule in (*lint.RULES, *detours.RULES):
         found = list(rule(told))
         for warned in found[:_SHOWN]:
             draft.note("policy", *warned, _REFERENCE)
@@ -47,18 +53,29 @@ def write(draft: Draft) -> None:
             draft.note("policy", "the same is so of %d entries more" % len(found[_SHOWN:]), *found[_SHOWN][1:], _REFERENCE)
 
 
+def _ignore_header(draft: Draft, host: Instance, mandatory: bool) -> None:
+    """With TLS-Required: No, whoever writes a message has it sent in the clear, whatever our table says: switched off, unless that is asked for.
+
+    A table of their own and smtp_tls_security_level are no reason: whoever wrote those may count on RFC 8689, section 5.
+    """
+    if _HEADER not in host.known or not mandatory:
+        return
+    if _HEADER not in draft.wanted:
+        parameters.put(draft, _HEADER, "no")
+    elif host.effective(_HEADER).lower() == "yes":
+        draft.note(
+            "policy", "%s = yes: a message with the header TLS-Required: No goes to named partners as with may, and so in the clear" % _HEADER,
+            "no way round the table", "smtp_tls_parameters: {%s: false} (the module's parameters), or leave it out" % _HEADER, "postconf(5), RFC 8689 section 5",
+        )
+
+
 def _anchors(draft: Draft, anchors: dict) -> None:
     """Trust anchors that entries name, also where an SMTP client in a chroot looks for them; those that none names any more go."""
     chroot = draft.host.effective("queue_directory")
-    chrooted = any(service.program == "smtp" and _chrooted(draft, service) for service in draft.master.services)
+    chrooted = any(service.program == "smtp" and effect.chrooted(draft.host, service) for service in draft.master.services)
     for root, wanted in (("", anchors), (chroot, anchors if chrooted else {})):
         there = own_table.listed(root + os.path.join(draft.host.directory, "tls_trust"))
         for path, text in wanted.items():
             draft.add(root + path, FileState((own_table.HEADER + text).encode(), 0o644))
         for path in there - {root + path for path in wanted}:
             draft.drop(path)
-
-
-def _chrooted(draft: Draft, service: object) -> bool:
-    """master(5): a hyphen means the default, which is y where compatibility_level is below 1."""
-    return service.chroot == "y" or (service.chroot == "-" and draft.host.effective("compatibility_level").partition(".")[0] in ("", "0"))

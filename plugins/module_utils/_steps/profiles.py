@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # This file is private to the collection: it may change in any release.
-"""A profile, as parameters of main.cf for this host's release; what is asked for otherwise wins."""
+"""A profile, as parameters of main.cf for this host's release; what is asked for otherwise wins.
+
+The default one only asks for what is not there: it replaces nothing that asks for as much, and takes nothing away.
+"""
 from __future__ import annotations
 
 import os
@@ -9,22 +12,34 @@ from ansible_collections.mailsec.postfix_tls.plugins.module_utils._error import 
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix import values
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._steps.draft import Draft
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._tls import rendering
-from ansible_collections.mailsec.postfix_tls.plugins.module_utils._tls.profiles import PROFILES
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._tls.profiles import DEFAULT, MANDATORY, OPTIONAL, PROFILES
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._transaction.files import FileState
 
 
 def take(draft: Draft) -> None:
     """Raises PostfixTlsError for a name that no profile has."""
     for side, name in draft.intent.profiles.items():
+        if name == DEFAULT:
+            _by_default(draft, side)
+            continue
         if name not in PROFILES:
-            raise PostfixTlsError("%s profile" % side, name, "there is no such profile", "Use one of %s." % ", ".join(PROFILES))
+            raise PostfixTlsError("%s profile" % side, name, "there is no such profile", "Use one of %s." % ", ".join((DEFAULT, *PROFILES)))
         rendered = _rendered(draft, side, name)
         left = {parameter: None for parameter in _of_another(draft, side, name) if parameter not in rendered}
         if side == "smtpd":
             rendered.update(_openssl(draft, rendering.openssl_configuration(PROFILES[name])))
             if not any(parameter in draft.wanted and draft.wanted[parameter] != value for parameter, value in rendered.items()):
-                draft.proposal.profile, draft.proposal.decides = name, frozenset(rendered)
+                draft.proposal.profile = draft.proposal.mandatory = name
+                draft.proposal.decides = frozenset(rendered)
         draft.wanted = {**left, **rendered, **draft.wanted}
+
+
+def _by_default(draft: Draft, side: str) -> None:
+    rendered = rendering.rendered_default(OPTIONAL, MANDATORY, side, draft.host.version, draft.host.library)
+    if side == "smtpd" and not any(parameter in draft.wanted for parameter in rendered):
+        draft.proposal.profile, draft.proposal.mandatory = OPTIONAL.name, MANDATORY.name
+        draft.proposal.decides = frozenset(rendered)
+    draft.defaults = {**rendered, **draft.defaults}
 
 
 def _rendered(draft: Draft, side: str, name: str) -> dict:

@@ -44,6 +44,20 @@ class _File(NamedTuple):
     mode: int = 0o644
 
 
+#: What all instances have in common; it goes with the last one that needs it.
+SHARED = (PROGRAM, "%s/%s.service" % (_UNITS, NAME), "%s/%s.timer" % (_UNITS, NAME), _CRON, _HOOK)
+
+
+def is_unit(path: str) -> bool:
+    """Whether it is one of an instance, or a part of one."""
+    return path.startswith(("%s/%s-" % (_UNITS, NAME), "%s/%s.service.d/" % (_UNITS, NAME)))
+
+
+def needed_elsewhere(run: Run, directory: str) -> bool:
+    """Whether another instance than that of this directory has something to renew."""
+    return any(os.path.exists(os.path.join(other, REQUEST)) for other in instances(run) if os.path.realpath(other) != os.path.realpath(directory))
+
+
 def write(draft: Draft) -> None:
     """Raises PostfixTlsError where there is nothing to renew, or no way to start the program."""
     if draft.intent.renewal is None:
@@ -60,7 +74,7 @@ def write(draft: Draft) -> None:
         elif os.path.lexists(file.path):
             obsolete.append(file)
     if obsolete:
-        last = not any(os.path.exists(os.path.join(other, REQUEST)) for other in instances(draft.host.run) if other != draft.host.directory)
+        last = not needed_elsewhere(draft.host.run, draft.host.directory)
         for file in obsolete:
             if last or not file.shared:
                 draft.drop(file.path)

@@ -45,7 +45,7 @@ def write(draft: Draft) -> None:
             text = values.compact(name, text)
             draft.proposal.overrides.setdefault(key, {})[name] = text
             now = there[key].overrides.get(name)
-            if now is None or not values.same(name, draft.host.effective(name, there[key]) if "$" in now else now, text):
+            if now is None or not values.same(name, draft.after().effective(name, there[key]) if "$" in now else now, text):
                 draft.master.set(key, name, text)
     # Read again: what stands there now is what Postfix will see.
     draft.master = MasterCf(draft.master.text())

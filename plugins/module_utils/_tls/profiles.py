@@ -97,6 +97,33 @@ _RFC9325 = frozenset(BY_CODE) - SETS["weak"]
 _ECDHE_ALONE = ("aNULL", "kRSA", "kDHE", "SHA1")
 
 PROFILES = {profile.name: profile for profile in (
+    # For port 25 by default, where a refusal means that the message goes in plaintext (RFC 7435): every suite that is better than that, of TLS 1.2
+    # and newer, for RFC 8996 has older versions gone. Anonymous suites encrypt as well as others, and who sends without DANE or MTA-STS does not
+    # look at the certificate (RFC 7672 section 8.2). Limits of primes and certificates are as below.
+    Profile(
+        name="opportunistic",
+        title="Encrypts with all of TLS 1.2 and newer that is not broken",
+        reference="RFC 8996; RFC 7435; RFC 7672 section 8.2",
+        floor="TLSv1.2",
+        accepts=("TLSv1.2", "TLSv1.3"),
+        suites=frozenset(BY_CODE) - SETS["broken"],
+        groups=None,
+        dh_bits=1024,
+        hashes=_SHA2 | _SHA224 | _INTRINSIC | {"SHA1", "SM3"},
+        rsa_bits=2048,
+        curves=None,
+        certificate_hashes=_SHA2 | _SHA224 | _INTRINSIC | {"SM3"},
+        server_order=None,
+        extended_master_secret=None,
+        phase_out={},
+        clauses={
+            "floor": "RFC 8996: TLS 1.0 and 1.1 MUST NOT be used",
+            "suites": "RFC 7672 section 8.2, RFC 7435: anonymous suites and those without forward secrecy are better than plaintext; broken ones are not",
+            "rsa_bits": "clients at OpenSSL's security level 2 break off at smaller keys",
+        },
+        grade="medium",
+        exclude=("3DES", "RC4", "IDEA"),
+    ),
     # For port 25, where a refusal means that the message goes in plaintext: all that is better than that. Anonymous suites encrypt as
     # well as others, and who sends without DANE or MTA-STS does not look at the certificate (RFC 7672 section 8.2). What is broken stays
     # out: senders that have nothing better are hardly left, and Postfix 3.8 excludes most of it itself. Primes of 1024 bits: stock
@@ -269,3 +296,7 @@ PROFILES = {profile.name: profile for profile in (
         exclude=("aNULL", "kRSA", "kDHE"),
     ),
 )}
+
+#: The name that stands for two rows: where TLS is optional, and where it is mandatory, for nothing goes in plaintext there.
+DEFAULT = "default"
+OPTIONAL, MANDATORY = PROFILES["opportunistic"], PROFILES["intermediate"]

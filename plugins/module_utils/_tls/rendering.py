@@ -52,6 +52,20 @@ def rendered(profile: Profile, side: str, version: tuple, library: tuple) -> dic
     return parameters
 
 
+def rendered_default(optional: Profile, mandatory: Profile, side: str, version: tuple, library: tuple) -> dict:
+    """As rendered(), of one profile where TLS is optional and of a stricter one where it is mandatory.
+
+    What holds at every level, such as groups, is as the first has it: a peer refused there delivers in plaintext.
+    """
+    parameters, strict = (rendered(profile, side, version, library) for profile in (optional, mandatory))
+    for name in list(parameters):
+        if "_mandatory_" in name:
+            parameters[name] = strict[name]
+    if side == "smtpd":
+        parameters["smtpd_tls_mandatory_exclude_ciphers"] = strict["smtpd_tls_exclude_ciphers"]
+    return parameters
+
+
 def openssl_configuration(profile: Profile) -> str:
     """The text of a file for C(tls_config_file), read under C(CONFIGURATION_NAME); empty where Postfix can say all of the profile itself.
 

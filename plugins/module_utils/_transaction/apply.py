@@ -4,12 +4,12 @@
 from __future__ import annotations
 
 import time
+from contextlib import nullcontext
 from dataclasses import dataclass, field
-from typing import Callable
+from typing import Callable, ContextManager
 
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._error import PostfixTlsError
-from ansible_collections.mailsec.postfix_tls.plugins.module_utils._transaction import files
-from ansible_collections.mailsec.postfix_tls.plugins.module_utils._transaction.kept import Kept
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._transaction.kept import Kept, Outdated, carry_out
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._transaction.plan import Plan
 
 
@@ -39,6 +39,7 @@ class Transaction:
     action: restart, reload or none. service: check, make_live, wait, mark_log and log of _postfix.service.
     check: looks at what was written before it is live. prove: returns results, or raises PostfixTlsError.
     observe: {listener: what a peer sees there now}; what answered before a change has to answer the same when restored.
+    written: called once all files are written. restoring: what the files are held by while they are put back.
     """
 
     kept: Kept
@@ -48,6 +49,8 @@ class Transaction:
     prove: Callable[[], list]
     observe: Callable[[], dict]
     kind: str = "change"
+    written: Callable[[], None] = lambda: None
+    restoring: Callable[[], ContextManager] = nullcontext
 
     def carry_out(self, plan: Plan) -> Outcome:
         """Raises PostfixTlsError, with details C(restored) and C(log), where it does not hold."""
@@ -58,11 +61,14 @@ class Transaction:
         seen_before = {} if resumed or self.action == "none" else self.observe()
         self.kept.pending.keep(plan.changes, self.kind)
         try:
-            for change in plan.changes:
-                files.write(change.path, change.after)
+            carry_out(plan.changes)
+            self.written()
             self.service.check()
             self.check()
             results = self._live()
+        except Outdated:
+            self._withdraw(resumed)
+            raise
         except PostfixTlsError as error:
             raise self._restore(error, seen_before) from None
         except Exception as error:  # whatever it was, Postfix does not stay on a state that is not proven
@@ -73,8 +79,14 @@ class Transaction:
     def _committed(self) -> str | None:
         if self.kind != RENEWAL:
             return self.kept.commit()
-        self.kept.pending.discard()
+        self.kept.absorb()
         return None
+
+    def _withdraw(self, resumed: bool) -> None:
+        """Nothing is live yet: what was written of a plan that is out of date is undone, and what a killed run left is left for the next try."""
+        self.kept.pending.take_back()
+        if not resumed:
+            self.kept.pending.discard()
 
     def _live(self) -> list:
         if self.action == "none":
@@ -85,6 +97,7 @@ class Transaction:
 
     def _confirm(self) -> Outcome:
         """Nothing to write. Where Postfix does not serve what is written (stopped, never restarted), it is made to."""
+        self.written()
         if self.action == "none":
             return Outcome()
         try:
@@ -96,7 +109,9 @@ class Transaction:
         """Puts back what was kept and makes it live; the error then says what was tried and what is so now."""
         log = error.details.get("log") or self.service.log()
         try:
-            paths = self.kept.pending.put_back()
+            self.written()
+            with self.restoring():
+                paths = self.kept.pending.put_back()
             if self.action != "none":
                 self.service.make_live("restart")
                 self.service.wait()
@@ -110,10 +125,12 @@ class Transaction:
                 "The old files are kept in %s." % self.kept.pending.directory,
                 **dict(error.details, restored=False, log=log),
             )
-        self.kept.pending.discard()
         back = "The old state is back%s: %s." % (
             "" if self.action == "none" else " and Postfix answers with it", ", ".join(sorted(paths)),
         )
+        if self.kept.pending.others:
+            back += " What others wrote meanwhile stays: %s." % "; ".join(self.kept.pending.others)
+        self.kept.pending.discard()
         logged = " Postfix logged: %s" % " | ".join(log) if log else ""
         return PostfixTlsError(
             error.item, error.value, error.reason, "%s %s%s" % (error.remedy, back, logged),

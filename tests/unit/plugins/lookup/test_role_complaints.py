@@ -58,7 +58,7 @@ def test_of_the_defaults_of_all_roles_nothing_is_complained_and_of_a_wrong_one_o
     wrong = {"smtp_tls_loglevel": "{{ how }}", "how": "loud", "smtpd_tls_enabld": True, "tls_policyx": 1, "other": 2}
     told = asked_of_ansible({**defaults, **wrong}, roles, tmp_path)
     assert len(told) == 2, told
-    assert "'smtp_tls_loglevel'" in told[0] and "loud" in told[0]
+    assert "smtp_tls_loglevel" in told[0] and "loud" in told[0]
     assert told[1] == "smtpd_tls_enabld: the role smtpd_tls has no such variable; did you mean smtpd_tls_enabled?"
 
 

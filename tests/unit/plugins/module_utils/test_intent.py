@@ -11,6 +11,7 @@ from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.insta
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.main_cf import MainCf
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._steps import own_table
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._steps.draft import Intent, Proposal
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._steps.own_table import HEADER
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._transaction import files
 from hosts_of_text import MASTER, instance
 from hypothesis import HealthCheck, given, settings
@@ -66,7 +67,7 @@ def test_a_certificate_and_a_level_become_one_chain_file_and_one_change_of_main_
         "# hand written\nmyhostname = mx.example.org\nrelayhost =\n"
         "smtpd_tls_security_level = may\nsmtpd_tls_protocols = >=TLSv1.2\nsmtpd_tls_chain_files = %s\n" % (etc / "tls/default.pem")
     )
-    assert (etc / "tls/default.pem").read_text(encoding="utf-8") == LEAF.key_pem() + LEAF.pem
+    assert (etc / "tls/default.pem").read_text(encoding="utf-8") == HEADER + LEAF.key_pem() + LEAF.pem
     assert proposal.receiving and proposal.trusted == {str(etc / "tls/default.pem")} and proposal.plan.findings == []
 
 
@@ -259,19 +260,19 @@ def test_receiving_is_switched_off_without_looking_at_certificates(etc: Path) ->
 
 
 def test_a_policy_stands_in_front_of_what_is_there(etc: Path) -> None:
-    (etc / "main.cf").write_text("smtp_tls_policy_maps = inline:{a.example=none, b.example=may} hash:/x\n", encoding="utf-8")
+    (etc / "main.cf").write_text("smtp_tls_policy_maps = inline:{a.example=none, b.example=may} socketmap:unix:/x:postfix\n", encoding="utf-8")
     partner = [{"destination": "partner.example", "level": "encrypt"}]
     proposal = ask(etc, policy={"destinations": partner})
     carry_out(proposal)
     mine = "texthash:%s" % (etc / "tls_policy")
-    assert MainCf(main_cf(etc)).raw("smtp_tls_policy_maps") == "%s, inline:{a.example=none, b.example=may}, hash:/x" % mine
+    assert MainCf(main_cf(etc)).raw("smtp_tls_policy_maps") == "%s, inline:{a.example=none, b.example=may}, socketmap:unix:/x:postfix" % mine
     assert proposal.tables == {mine: {"partner.example": "encrypt"}}
     assert ask(etc, policy={"destinations": partner}).plan.changes == []
     assert ask(etc, policy=None).plan.changes == []
     leaving = ask(etc, policy={"destinations": []})
     assert [change.path for change in leaving.plan.changes] == [str(etc / "main.cf"), str(etc / "tls_policy")], "main.cf lets go of it first"
     carry_out(leaving)
-    assert MainCf(main_cf(etc)).raw("smtp_tls_policy_maps") == "inline:{a.example=none, b.example=may}, hash:/x"
+    assert MainCf(main_cf(etc)).raw("smtp_tls_policy_maps") == "inline:{a.example=none, b.example=may}, socketmap:unix:/x:postfix"
     assert not (etc / "tls_policy").exists()
 
 
@@ -315,8 +316,32 @@ def test_a_long_policy_that_leaves_takes_its_index_along_and_one_of_somebody_els
     carry_out(ask(etc, policy={"destinations": []}))
     assert not list(etc.glob("tls_policy*")) and MainCf(main_cf(etc)).raw("smtp_tls_policy_maps") is None
     (etc / "tls_policy.db").write_text("theirs", encoding="utf-8")
-    with pytest.raises(PostfixTlsError, match="tls_policy: this file is not one that was written here"):
+    with pytest.raises(PostfixTlsError, match=r"/tls_policy\.db: this file is not one that was written here"):
         ask(etc, policy=long_policy(1))
+
+
+def test_a_table_that_was_moved_away_leaves_the_list_too(etc: Path) -> None:
+    path = etc / "tls_policy"
+    partner = {"destinations": [{"destination": "partner.example", "level": "encrypt"}]}
+    for kind in ("hash", "proxy:hash", "cdb", "regexp"):
+        (etc / "main.cf").write_text("smtp_tls_policy_maps = %s:%s, inline:{a.example=may}\n" % (kind, path), encoding="utf-8")
+        carry_out(ask(etc, policy=partner))
+        assert MainCf(main_cf(etc)).raw("smtp_tls_policy_maps") == "texthash:%s, inline:{a.example=may}" % path
+        assert ask(etc, policy=partner).plan.changes == []
+
+
+@pytest.mark.parametrize("table, wrong", [
+    ("hash:/old", "smtp_tls_policy_maps = hash:/old: .*would send no mail but that which an entry is for.*postmap hash:/old"),
+    ("regexp:/old", "smtp_tls_policy_maps = regexp:/old: "), ("socketmap:inet:127.0.0.1:8461:postfix", ""),
+])
+def test_a_table_behind_ours_that_cannot_be_opened_is_refused(etc: Path, table: str, wrong: str) -> None:
+    (etc / "main.cf").write_text("smtp_tls_policy_maps = %s\n" % table, encoding="utf-8")
+    policy = {"destinations": [{"destination": "partner.example", "level": "encrypt"}]}
+    if wrong:
+        with pytest.raises(PostfixTlsError, match=wrong):
+            ask(etc, policy=policy)
+    else:
+        assert ask(etc, policy=policy).plan.changes
 
 
 def test_the_same_warning_of_many_entries_is_told_of_some(etc: Path) -> None:
@@ -362,6 +387,7 @@ def test_a_table_of_the_same_name_that_a_postmaster_wrote_is_neither_removed_nor
     assert ask(etc, policy={"destinations": []}).plan.changes == []
     with pytest.raises(PostfixTlsError, match="tls_policy: this file is not one that was written here.*List its entries as destinations"):
         ask(etc, policy={"destinations": [{"destination": "partner.example", "level": "encrypt"}]})
+    (etc / "tls_policy.db").write_text("old.example\tencrypt\n", encoding="utf-8")
     carry_out(ask(etc, policy={"destinations": [{"destination": "partner.example", "level": "encrypt"}], "path": str(etc / "mine")}))
     assert MainCf(main_cf(etc)).raw("smtp_tls_policy_maps") == "texthash:%s, hash:%s" % (etc / "mine", etc / "tls_policy")
 
@@ -586,7 +612,7 @@ def test_a_profile_is_rendered_and_what_is_asked_for_otherwise_wins(etc: Path) -
     assert "kRSA" in proposal.expected["smtpd_tls_exclude_ciphers"]
     own = ask(etc, LEAF, parameters={"smtpd_tls_security_level": "may", "smtpd_tls_protocols": ">=TLSv1.3"}, profiles={"smtpd": "intermediate"})
     assert own.expected["smtpd_tls_protocols"] == ">=TLSv1.3" and own.profile == ""
-    with pytest.raises(PostfixTlsError, match="smtpd profile = strict: there is no such profile. Use one of interop"):
+    with pytest.raises(PostfixTlsError, match="smtpd profile = strict: there is no such profile. Use one of default, opportunistic, interop"):
         ask(etc, profiles={"smtpd": "strict"})
 
 

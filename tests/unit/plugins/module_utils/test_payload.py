@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import hashlib
 import importlib.util
 import json
 import os
@@ -13,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils import _module, _payload
-from ansible_collections.mailsec.postfix_tls.plugins.module_utils._tls.profiles import PROFILES
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._tls.profiles import DEFAULT, PROFILES
 from ansible_collections.mailsec.postfix_tls.plugins.modules import postfix_tls
 
 HERE = Path(_payload.__file__).parent
@@ -31,10 +32,13 @@ compiled = []
 compile_it = payload.source_to_code
 payload.source_to_code = lambda data, path: compiled.append(path) or compile_it(data, path)
 said = None
+def keep(payload):
+    importlib.import_module("%(utils)s._transaction.files").TOP = %(top)r
+    payload.keep()
 %(program)s
 json.dump({"compiled": compiled, "said": said}, sys.stdout)
 """
-IMPORT_CHANGE = "import %s._change\npayload.keep()" % UTILS
+IMPORT_CHANGE = "import %s._change\nkeep(payload)" % UTILS
 IMPORT_ALL = "for name in list(payload._texts): importlib.import_module(name)"
 
 
@@ -76,7 +80,7 @@ def test_the_second_run_compiles_nothing(on_a_host) -> None:
 
 
 def test_what_one_run_adds_is_kept_beside_what_was_kept(on_a_host) -> None:
-    on_a_host("import %s._transaction.plan\npayload.keep()" % UTILS)
+    on_a_host("import %s._transaction.plan\nkeep(payload)" % UTILS)
     assert on_a_host(IMPORT_CHANGE)["compiled"] and on_a_host(IMPORT_CHANGE)["compiled"] == []
 
 
@@ -102,6 +106,29 @@ def test_what_is_damaged_is_not_run_and_made_anew(on_a_host, damage) -> None:
     assert on_a_host(IMPORT_CHANGE)["compiled"] == []
 
 
+@pytest.mark.parametrize("astray", [
+    lambda path: path.chmod(0o666),
+    lambda path: os.chown(path, 65534, 0),
+    lambda path: path.parent.chmod(0o777),
+    lambda path: path.parent.chmod(0o1775),
+    lambda path: os.chown(path.parent, 65534, 0),
+    lambda path: (path.rename(path.parent.parent / "home"), path.symlink_to(path.parent.parent / "home")),
+    lambda path: (path.unlink(), os.mkfifo(path)),
+], ids=["file 0666", "file of nobody", "folder 0777", "folder 1775", "folder of nobody", "link", "pipe"])
+@pytest.mark.skipif(os.getuid() != 0, reason="only root gives files away")
+def test_what_is_not_roots_alone_is_not_run(on_a_host, astray) -> None:
+    """Compiled of another text, under the head of this one: it would set a name that none of ours has."""
+    on_a_host(IMPORT_CHANGE, other("\nFOREIGN = 1\n"))
+    content = on_a_host.path.read_bytes()
+    head = importlib.util.MAGIC_NUMBER + hashlib.sha256(PACKED.encode()).digest()
+    on_a_host.path.write_bytes(head + content[len(head):])
+    program = "import %s._change\nsaid = hasattr(%s._change, 'FOREIGN')" % (UTILS, UTILS)
+    assert on_a_host(program)["said"] is True, "the attack works where root alone could make it"
+    astray(on_a_host.path)
+    told = on_a_host(program)
+    assert told["said"] is False and len(told["compiled"]) > 50
+
+
 def test_where_nothing_can_be_kept_all_is_as_it_would_be(on_a_host) -> None:
     on_a_host.path.parent.write_text("a file, where a directory would have to be", encoding="utf-8")
     assert on_a_host(IMPORT_CHANGE)["compiled"] and on_a_host(IMPORT_CHANGE)["compiled"]
@@ -116,7 +143,7 @@ def test_a_traceback_shows_the_line_whether_it_was_compiled_now_or_before(on_a_h
 
 
 def test_the_renewals_program_is_made_of_it(on_a_host) -> None:
-    bundled = "from %s._renewal.bundle import bundle\nimport hashlib\nsaid = hashlib.sha256(bundle(\"/usr/bin/python3\")).hexdigest()\npayload.keep()" % UTILS
+    bundled = "from %s._renewal.bundle import bundle\nimport hashlib\nsaid = hashlib.sha256(bundle(\"/usr/bin/python3\")).hexdigest()\nkeep(payload)" % UTILS
     told = [on_a_host(IMPORT_CHANGE + "\n" + bundled) for _run in range(2)]
     assert told[0]["said"] == told[1]["said"] and told[0]["compiled"] and not told[1]["compiled"]
 
@@ -131,4 +158,4 @@ def test_ansible_packs_these_alone() -> None:
 
 
 def test_the_module_offers_the_profiles_that_there_are() -> None:
-    assert postfix_tls.PROFILES == list(PROFILES)
+    assert postfix_tls.PROFILES == [DEFAULT, *PROFILES]

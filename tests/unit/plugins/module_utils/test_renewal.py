@@ -19,6 +19,7 @@ from ansible_collections.mailsec.postfix_tls.plugins.module_utils._intent import
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._renewal import bundle, clients, program, sources, units
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._steps import renewal
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._steps.draft import Draft, Intent, Proposal
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._steps.own_table import HEADER
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._transaction import files, kept
 from hosts_of_text import instance
 from issuing import Issued, issue
@@ -83,7 +84,7 @@ UNITS = ["postfix-tls-renew.service", "postfix-tls-renew.timer"]
 
 
 def test_with_systemd_it_is_started_when_a_file_changes_and_daily_and_by_certbot(etc: Path, tmp_path: Path) -> None:
-    path = "postfix-tls-renew-%s.path" % str(etc).strip("/").replace("/", "-")
+    path = "postfix-tls-renew-%s.path" % kept.instance_name(str(etc))
     assert carry_out(ask(etc)) == ["default.pem", "mx.example.net.pem", "sni", "renew", "renewal.json", *UNITS, path, "hook", "main.cf"]
     watched = [line for line in (tmp_path / "systemd" / path).read_text(encoding="utf-8").splitlines() if line.startswith("PathChanged=")]
     assert watched == ["PathChanged=%s/letsencrypt/live/%s" % (tmp_path, name) for name in ("mx", "net")]
@@ -199,7 +200,7 @@ def test_a_renewed_chain_is_written_and_told_and_main_cf_stays(renews, etc: Path
     before = (etc / "main.cf").read_bytes()
     status, [said] = renews()
     assert status == 0 and "renewed, and served since the reload: %s/tls/default.pem (CN=mx.example.org, valid until" % etc in said and new.sha256 in said
-    assert (etc / "tls" / "default.pem").read_text(encoding="utf-8") == new.key_pem() + new.pem
+    assert (etc / "tls" / "default.pem").read_text(encoding="utf-8") == HEADER + new.key_pem() + new.pem
     assert (etc / "main.cf").read_bytes() == before and (etc / "tls" / "default.pem").stat().st_mode & 0o777 == 0o600
 
 
@@ -213,14 +214,14 @@ def test_what_no_peer_could_use_leaves_the_old_one(renews, etc: Path, tmp_path: 
     issued(tmp_path / "letsencrypt/live/mx", issue("mx.example.org", ROOT, days=(-9, -1)))
     status, [said] = renews()
     assert status == 1 and "chain default = certificate CN=mx.example.org: it has expired on" in said
-    assert (etc / "tls" / "default.pem").read_text(encoding="utf-8") == LEAF.key_pem() + LEAF.pem
+    assert (etc / "tls" / "default.pem").read_text(encoding="utf-8") == HEADER + LEAF.key_pem() + LEAF.pem
 
 
 def test_what_the_wire_refutes_is_put_back(renews, etc: Path, tmp_path: Path) -> None:
     issued(tmp_path / "letsencrypt/live/mx", issue("mx.example.org", ROOT))
     status, [said] = renews(PostfixTlsError("127.0.0.1:25", "deployed_chain", "observed another leaf", "Look at it."))
     assert status == 1 and "The old state is back and Postfix answers with it: %s/tls/default.pem" % etc in said
-    assert (etc / "tls" / "default.pem").read_text(encoding="utf-8") == LEAF.key_pem() + LEAF.pem
+    assert (etc / "tls" / "default.pem").read_text(encoding="utf-8") == HEADER + LEAF.key_pem() + LEAF.pem
 
 
 def test_key_and_certificate_that_are_written_one_after_the_other_are_waited_for(renews, etc: Path, tmp_path: Path, monkeypatch) -> None:
@@ -228,7 +229,7 @@ def test_key_and_certificate_that_are_written_one_after_the_other_are_waited_for
     folder = tmp_path / "letsencrypt/live/mx"
     (folder / "privkey.pem").write_text(new.key_pem(), encoding="utf-8")
     monkeypatch.setattr(program.time, "sleep", lambda _seconds: (folder / "fullchain.pem").write_text(new.pem, encoding="utf-8"))
-    assert renews()[0] == 0 and (etc / "tls" / "default.pem").read_text(encoding="utf-8") == new.key_pem() + new.pem
+    assert renews()[0] == 0 and (etc / "tls" / "default.pem").read_text(encoding="utf-8") == HEADER + new.key_pem() + new.pem
 
 
 def test_a_self_signed_one_does_not_take_the_place_of_one_that_peers_trust(renews, tmp_path: Path) -> None:
@@ -399,7 +400,7 @@ def test_a_renewed_chain_is_served_whatever_days_were_asked_for_and_that_is_told
     new = issue("mx.example.org", ROOT, days=(-1, 6))
     issued(tmp_path / "letsencrypt/live/mx", new)
     status, said = renews()
-    assert status == 0 and (etc / "tls" / "default.pem").read_text(encoding="utf-8") == new.key_pem() + new.pem
+    assert status == 0 and (etc / "tls" / "default.pem").read_text(encoding="utf-8") == HEADER + new.key_pem() + new.pem
     assert said[1:] == ["%s: chain default: served, though it ends 5 days from now, and 14 were asked for" % etc]
 
 
@@ -427,7 +428,7 @@ def test_what_changes_during_a_look_is_looked_at_again(renews, etc: Path, tmp_pa
             issued(tmp_path / "letsencrypt/live/mx", left.pop())
         return told
     monkeypatch.setattr(program, "_renewed", and_then)
-    assert renews()[0] == 0 and (etc / "tls" / "default.pem").read_text(encoding="utf-8") == newer[1].key_pem() + newer[1].pem
+    assert renews()[0] == 0 and (etc / "tls" / "default.pem").read_text(encoding="utf-8") == HEADER + newer[1].key_pem() + newer[1].pem
 
 
 def test_what_takes_too_long_is_put_back_and_told(renews, etc: Path, tmp_path: Path, monkeypatch) -> None:
@@ -436,7 +437,7 @@ def test_what_takes_too_long_is_put_back_and_told(renews, etc: Path, tmp_path: P
     monkeypatch.setattr(_change.Service, "check", lambda _self: time.sleep(20))
     status, [said] = renews()
     assert status == 1 and "renewal: it was not done after 1 s" in said and "The old state is back" in said
-    assert (etc / "tls" / "default.pem").read_text(encoding="utf-8") == LEAF.key_pem() + LEAF.pem
+    assert (etc / "tls" / "default.pem").read_text(encoding="utf-8") == HEADER + LEAF.key_pem() + LEAF.pem
 
 
 def test_what_nobody_foresaw_is_told_and_other_instances_are_looked_at(renews, monkeypatch) -> None:

@@ -246,9 +246,9 @@ def test_a_run_that_had_to_wait_plans_on_what_the_other_one_left(run, etc: Path,
     """The other run ends between this one's first look at the host and its turn."""
     real = kept.Kept.locked
 
-    def locked(self: kept.Kept):
+    def locked(self: kept.Kept, **options: object):
         (etc / "main.cf").write_text("myhostname = other.example.org\ninet_interfaces = loopback-only\n", encoding="utf-8")
-        return real(self)
+        return real(self, **options)
 
     monkeypatch.setattr(kept.Kept, "locked", locked)
     assert "chain default = other.example.org: it does not cover that name" in run(postfix_tls, **arguments(etc))["msg"]

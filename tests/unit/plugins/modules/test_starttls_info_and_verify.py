@@ -249,3 +249,52 @@ def test_a_profile_is_judged_and_single_items_go_before_it(run, ca_file: str) ->
         longer = run(starttls_verify, targets=[target(server)], ca_file=ca_file, profile="modern", expect={"floor": "TLSv1.2"}, checks=["versions"])
     assert strictly["failed"] and "Mozilla Server Side TLS 6.0, intermediate" in str(strictly["results"])
     assert not broadly.get("failed") and not longer.get("failed"), (broadly.get("msg"), longer.get("msg"))
+
+
+def inside(server: MailServer, reachable: bool = True) -> list:
+    return [{"target": target(server), "reachable": reachable, "smtp": {"starttls": True}, "tls": {}, "certificates": []}]
+
+
+@pytest.mark.parametrize("answer", [b"554 5.7.1 Service unavailable; client blocked\r\n", b"421 4.7.0 mx Error: too many connections from x\r\n", b""])
+def test_who_gets_no_answer_where_the_host_itself_has_one_says_so_and_looks_once(run, ca_file: str, answer: bytes) -> None:
+    server = MailServer(Behaviour(chain=LEAF, banner=answer))
+    options = {"targets": [target(server)], "ca_file": ca_file, "retries": 3, "delay": 0}
+    if answer:
+        server.__enter__()
+    else:
+        server._listener.close()
+    failed = run(starttls_verify, inside=inside(server), **options)
+    told = run(starttls_verify, inside=inside(server), unproven="tell", **options)
+    wrong = run(starttls_verify, inside=inside(server, reachable=False), unproven="tell", **options)
+    if answer:
+        server.__exit__()
+    assert failed["failed"] and "starttls_verify_vantage" in failed["msg"] and "tls_hardening_verify" in failed["msg"] and failed["attempts"] == 1
+    assert not told.get("failed") and told["unproven"][0]["port"] == server.port and "starttls_verify_vantage" in str(told["warnings"])
+    assert wrong["failed"] and wrong["unproven"] == [] and wrong["attempts"] == 4
+
+
+def test_a_wrong_answer_from_outside_is_never_excused(run, ca_file: str) -> None:
+    for behaviour in (Behaviour(), Behaviour(chain=LEAF, instead=lambda connection: connection.close())):
+        with MailServer(behaviour) as server:
+            wrong = run(starttls_verify, targets=[target(server)], ca_file=ca_file, inside=inside(server), unproven="tell")
+        assert wrong["failed"] and wrong["unproven"] == []
+
+
+def test_auth_before_tls_is_judged_unless_it_is_said_not_to_be(run, ca_file: str) -> None:
+    with MailServer(Behaviour(chain=LEAF, ehlo=(b"AUTH PLAIN",))) as server:
+        assert "auth_before_tls fail" in run(starttls_verify, targets=[target(server)], ca_file=ca_file)["msg"]
+        assert not run(starttls_verify, targets=[target(server)], ca_file=ca_file, expect={"auth_only": False}).get("failed")
+
+
+def test_what_there_was_no_time_for_is_not_blamed_on_postfix(run, ca_file: str) -> None:
+    slow = Behaviour(chain=LEAF)
+    slow.after_handshake = lambda: setattr(slow, "instead", lambda connection: connection.recv(1))
+    with MailServer(slow) as server:
+        said = run(starttls_verify, targets=[target(server)], ca_file=ca_file, timeout=1)["msg"]
+    assert "Fix: timeout: a longer timeout" in said and "an update of Postfix" not in said
+
+
+def test_an_ipv4_address_in_ipv6_clothes_is_this_host_s_own(run, ca_file: str) -> None:
+    with MailServer(Behaviour(chain=LEAF)) as server:
+        seen = run(starttls_info, targets=[dict(target(server), host="::ffff:127.0.0.1")], ca_file=ca_file)["results"][0]
+    assert seen["vantage"] == {"source": "127.0.0.1", "own": True}

@@ -64,7 +64,7 @@ def test_a_chain_put_right_is_a_chain_that_peers_take(tmp_path) -> None:
 def test_two_that_issue_each_other_end_the_path() -> None:
     one = issue("one", authority=True)
     other = issue("other", one, authority=True)
-    crossed = Issued(one.key, issue("one", other, authority=True).certificate)
+    crossed = issue("one", other, authority=True, key=one.key)
     leaf = issue(NAME, other)
     chain, told = assembled(given(leaf, other, crossed, key=leaf))
     assert chain.certificates == (leaf.pem, other.pem, crossed.pem) and told == []
@@ -91,3 +91,34 @@ def test_a_key_that_is_none_is_told_as_what_openssl_says_of_it() -> None:
     with pytest.raises(PostfixTlsError, match="chain default: OpenSSL does not take it") as refused:
         assembled(pem.chain("default", broken, LEAF.pem))
     assert not any(line in str(refused.value) for line in broken.splitlines()[1:-1])
+
+
+OLD, NEW = (issue("rekeyed", ROOT, authority=True, days=days) for days in ((-9, 20), (-1, 30)))
+OF_NEW = issue(NAME, NEW)
+EXPIRED, RENEWED = (issue("renewed", ROOT, authority=True, days=days, key=OLD.key) for days in ((-30, -1), (-1, 9)))
+OF_RENEWED = issue(NAME, RENEWED)
+LEAF_EXPIRED, LEAF_RENEWED = (issue(NAME, LOWER, days=days, key=LEAF.key) for days in ((-30, -1), (-1, 60)))
+CROSSED = issue("root", issue("older root", authority=True), authority=True, key=ROOT.key, days=(-9, 300))
+NAMELESS_OLD, NAMELESS_NEW = (issue("nameless", ROOT, authority=True, identifiers=False) for _times in range(2))
+OF_NAMELESS = issue(NAME, NAMELESS_NEW, identifiers=False)
+
+NOT_ITS_KEY = "left out, for it is not the key of that name that signed: CN=%s"
+LONGER = "left out, for another for the same key is valid longer, or now: CN=%s"
+SEVERAL = {
+    "an intermediate with a new key behind the old one": ((OF_NEW, OLD, NEW), (OF_NEW, NEW), [NOT_ITS_KEY % "rekeyed"]),
+    "the old one behind it": ((OF_NEW, NEW, OLD), (OF_NEW, NEW), [NOT_ITS_KEY % "rekeyed"]),
+    "the old one alone": ((OF_NEW, OLD), (OF_NEW,), [NOT_ITS_KEY % "rekeyed"]),
+    "an expired one of the same key first": ((OF_RENEWED, EXPIRED, RENEWED), (OF_RENEWED, RENEWED), [LONGER % "renewed"]),
+    "two leaves of one key": ((LEAF_EXPIRED, LEAF, LEAF_RENEWED, LOWER, UPPER), (LEAF_RENEWED, LOWER, UPPER), [LONGER % "%s; CN=%s" % (NAME, NAME)]),
+    "a root and the same signed by an older one": ((LEAF, LOWER, UPPER, ROOT, CROSSED), (LEAF, LOWER, UPPER, CROSSED), [LONGER % "root"]),
+    "keys without identifiers": ((OF_NAMELESS, NAMELESS_OLD, NAMELESS_NEW), (OF_NAMELESS, NAMELESS_NEW), [NOT_ITS_KEY % "nameless"]),
+    "expired and without identifiers": (
+        (issue(NAME, NAMELESS_NEW, identifiers=False, key=LEAF.key, days=(-9, -1)), NAMELESS_OLD, NAMELESS_NEW), None, [NOT_ITS_KEY % "nameless"]),
+}
+
+
+@pytest.mark.parametrize("case", SEVERAL)
+def test_of_several_certificates_of_one_name_that_is_taken_whose_key_signed_and_that_is_valid_longest(case: str) -> None:
+    certificates, sent, said = SEVERAL[case]
+    chain, told = assembled(given(*certificates, key=certificates[0]))
+    assert chain.certificates == tuple(entry.pem for entry in sent or (certificates[0], certificates[-1])) and told == said

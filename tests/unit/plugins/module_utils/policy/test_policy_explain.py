@@ -20,7 +20,7 @@ DEFAULTS = {
                                         "smtpd_access_maps",
     "smtp_tls_verify_cert_match": "hostname", "smtp_tls_secure_cert_match": "nexthop, dot-nexthop", "smtp_tls_protocols": ">=TLSv1",
     "smtp_tls_mandatory_protocols": ">=TLSv1.2", "smtp_tls_ciphers": "medium", "smtp_tls_mandatory_ciphers": "high", "smtp_tls_wrappermode": "no",
-    "mydestination": "mx.example.org", "smtp_tls_security_level": "may",
+    "mydestination": "mx.example.org", "smtp_tls_security_level": "may", "smtp_tls_CApath": "/etc/ssl/certs",
 }
 
 
@@ -133,12 +133,76 @@ def test_what_older_parameters_mean(values: dict, level: str) -> None:
 
 
 @pytest.mark.parametrize("text, wrong", [
-    ("encript", "encript is no level"), ("", "an empty answer is no level"), ("encrypt matches=a", "matches=a is no attribute"),
-    ("encrypt match=a", "match means nothing at level encrypt"), ("secure match", "match is no attribute"),
-    ("secure match=a policy_type=sts", ""), ("none anything", ""), ("secure, ciphers=high", ""), ("encrypt { protocols = >=TLSv1.2 }", ""),
+    ("encript", "encript is no level"), ("", "an empty answer is no level"), ("halfdane", "halfdane is no level"), ("encrypt matches=a", "matches is no attribute"),
+    ("encrypt match=a", "match means nothing at level encrypt"), ("dane tafile=/ca.pem", "tafile means nothing at level dane"),
+    ("secure match", "match is no attribute"), ("secure match=", "match=: it is empty"), ("encrypt ciphers = high", "ciphers is no attribute"),
+    ("encrypt exclude=a exclude=b", "exclude is there twice"), ("encrypt servername=192.0.2.1", "servername=192.0.2.1: it is no host name"),
+    ("encrypt connection_reuse=maybe", "connection_reuse=maybe: it takes one of yes, no"), ("encrypt {ciphers=high}x", "{ciphers=high}x has a brace that does not"
+     " close at its end"), ("encrypt { ciphers=high", "{ ciphers=high has a brace that does not close at its end"),
+    ("secure policy_ttl=5", "policy_ttl is refused without policy_type"), ("secure policy_type=dane", "policy_type=dane: it takes one of sts, no-policy-found"),
+    ("secure policy_type=sts policy_ttl=x", "policy_ttl=x: it takes a whole number"),
+    ("secure match=a policy_type=sts", ""), ("secure match=a match=b", ""), ("none anything", ""), ("secure, ciphers=high", ""), ("MAY CIPHERS=high", ""),
+    ("encrypt { protocols = >=TLSv1.2 }", ""), ("encrypt protocols= exclude=", ""), ("encrypt connection_reuse=yes connection_reuse=no", ""),
+    ("secure policy_type=sts { policy_string = mode: enforce } mx_host_pattern=a mx_host_pattern=b", ""),
 ])
 def test_an_answer_that_stops_all_mail(text: str, wrong: str) -> None:
-    assert syntax.parsed(text)[2] == wrong
+    assert syntax.parsed(text, (3, 11))[2] == wrong
+
+
+@pytest.mark.parametrize("text, version, wrong", [
+    ("encrypt { protocols = TLSv1.2 }", (3, 7), "{ is no attribute"), ("encrypt {ciphers=high}", (3, 7), "{ciphers is no attribute"),
+    ("encrypt enable_rpk=yes", (3, 7), "Postfix 3.7 does not know enable_rpk, which came with 3.9"), ("encrypt enable_rpk=yes", (3, 9), ""),
+    ("secure policy_type=sts", (3, 9), "Postfix 3.9 does not know policy_type, which came with 3.10"),
+])
+def test_an_answer_that_its_release_does_not_take(text: str, version: tuple, wrong: str) -> None:
+    assert syntax.parsed(text, version)[2] == wrong
+
+
+DANE = {"smtp_dns_support_level": "dnssec", "smtp_host_lookup": "dns"}
+
+
+@pytest.mark.parametrize("text, values, wrong", [
+    ("fingerprint", {}, "fingerprint needs digests, in match or smtp_tls_fingerprint_cert_match"), ("fingerprint", {"smtp_tls_fingerprint_cert_match": "AB"}, ""),
+    ("fingerprint match=zz", {}, "zz is no digest in hexadecimal"), ("fingerprint match=zz", {"mail_version": "3.5.25"}, ""), ("fingerprint match=AB:CD", {}, ""),
+    ("fingerprint match=|", {}, "fingerprint needs digests, in match or smtp_tls_fingerprint_cert_match"),
+    ("dane-only", {}, "dane-only finds no TLSA records: smtp_dns_support_level is not set, not dnssec"), ("dane-only", DANE, ""),
+    ("dane-only", {**DANE, "smtp_host_lookup": "native"}, "dane-only finds no TLSA records: smtp_host_lookup is native, without dns"),
+    ("dane-only", {**DANE, "ignore_mx_lookup_error": "yes"}, "dane-only finds no TLSA records: ignore_mx_lookup_error is yes"),
+    ("dane-only", {**DANE, "smtp_dns_resolver_options": "res_dnsrch"}, "dane-only finds no TLSA records: smtp_dns_resolver_options has res_dnsrch"),
+    ("secure", {"smtp_tls_CApath": ""}, "the smtp client trusts no CA (smtp_tls_CApath, smtp_tls_CAfile)"), ("secure", {}, ""),
+    ("secure tafile=/nowhere.pem", {}, "trust anchors can't be read from /etc/postfix/queue/nowhere.pem"),
+    ("secure", {"smtp_tls_trust_anchor_file": "/nowhere.pem"}, "trust anchors can't be read from /etc/postfix/queue/nowhere.pem"),
+    ("secure match=:", {}, "there is no name to match"), ("encrypt", {"smtp_tls_servername": "-"}, ""), ("encrypt", {"smtp_tls_servername": "a b"},
+     "smtp_tls_servername = a b is no host name"), ("encrypt servername=a", {"smtp_tls_servername": "a b"}, ""), ("none", {"smtp_tls_servername": "a b"}, ""),
+    ("encrypt connection_reuse=yes", {}, "connection_reuse is done by tlsproxy(8), which master.cf has not"), ("encrypt connection_reuse=no", {}, ""),
+    ("encrypt ciphers=foo", {}, "ciphers=foo is no cipher grade"), ("may ciphers=foo", {}, ""),
+    ("encrypt protocols=FOO", {}, "protocols=FOO: 'FOO' is no protocol version"), ("encrypt protocols=!SSLv3:!TLSv1:!TLSv1.1:!TLSv1.2:!TLSv1.3", {},
+     "protocols=!SSLv3:!TLSv1:!TLSv1.1:!TLSv1.2:!TLSv1.3 leaves no protocol version on"),
+    ("encrypt protocols=>=TLSv1.2", {"mail_version": "3.5.25"}, "Postfix 3.5 does not know >=TLSv1.2, which came with 3.6"),
+    ("may", {"smtp_tls_wrappermode": "yes"}, "smtp_tls_wrappermode needs level encrypt or a stronger one"),
+    ("dane", {"smtp_tls_wrappermode": "yes"}, "smtp_tls_wrappermode needs level encrypt or a stronger one, and dane is may here: smtp_dns_support_level is not set,"
+     " not dnssec"), ("dane", {"smtp_tls_wrappermode": "yes", **DANE}, ""),
+])
+def test_what_the_rest_of_main_cf_makes_of_an_answer(text: str, values: dict, wrong: str) -> None:
+    values = {"smtp_tls_CApath": "/etc/ssl/certs", **values}
+    [policy] = one(tables={"texthash:/p": {"example.org": text}}, smtp_tls_policy_maps="texthash:/p", **values)["next_hops"]
+    assert policy["wrong"] == wrong
+    assert policy["explanation"].startswith("No mail goes there: %s." % wrong) == bool(wrong)
+
+
+def test_dane_without_dnssec_is_may() -> None:
+    [policy] = one(smtp_tls_security_level="dane", smtp_dns_support_level="enabled")["next_hops"]
+    assert (policy["level"], policy["text"]) == ("may", "dane")
+    assert policy["explanation"].startswith("Level dane is may here: smtp_dns_support_level is enabled, not dnssec. A message is encrypted")
+    [policy] = one(smtp_tls_security_level="dane", **DANE)["next_hops"]
+    assert (policy["level"], policy["lowered"]) == ("dane", "")
+
+
+def test_a_header_of_the_message_that_lets_it_go_in_the_clear_is_told() -> None:
+    said = "But one with the header TLS-Required: No goes there as with may (tls_required_enable)."
+    for level, enabled, told in (("encrypt", "yes", True), ("may", "yes", False), ("encrypt", "no", False)):
+        [policy] = one(smtp_tls_security_level=level, tls_required_enable=enabled)["next_hops"]
+        assert policy["clear_by_header"] == told == policy["explanation"].endswith(said)
 
 
 def test_the_relay_of_last_resort_has_a_policy_of_its_own() -> None:
@@ -158,9 +222,19 @@ def test_all_of_it_in_words() -> None:
     assert one("a@mx.example.org")["explanation"] == "Mail to a@mx.example.org goes by transport local (mydestination), which is not Postfix's SMTP client."
 
 
-def test_a_table_that_cannot_be_asked_is_told() -> None:
-    with pytest.raises(PostfixTlsError, match="^hash:/q: this table can't be asked .*open database.* Mend it; Postfix defers mail meanwhile."):
-        one(tables={"texthash:/p": {}}, **MAPS)
+def test_a_table_that_cannot_be_opened_stops_all_mail_that_comes_to_it() -> None:
+    tables = {"texthash:/p": {"example.org": "encrypt"}}
+    [policy] = one("a@example.net", tables, **MAPS)["next_hops"]
+    assert (policy["key"], policy["source"]) == (None, "hash:/q")
+    assert policy["wrong"] == "hash:/q: this table can't be asked (fatal: open database: No such file or directory)"
+    assert policy["explanation"] == "No mail goes there: %s." % policy["wrong"]
+    [policy] = one("a@example.org", tables, **MAPS)["next_hops"]
+    assert (policy["level"], policy["wrong"]) == ("encrypt", "")
+
+
+def test_a_routing_table_that_cannot_be_asked_is_told() -> None:
+    with pytest.raises(PostfixTlsError, match="^hash:/t: this table can't be asked .*open database.* Mend it; Postfix defers mail meanwhile."):
+        one(tables={}, transport_maps="hash:/t")
 
 
 def test_many_recipients_ask_each_table_once() -> None:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._error import PostfixTlsError
-from ansible_collections.mailsec.postfix_tls.plugins.module_utils._policy.table import ATTRIBUTE_NAMES, Table, table
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._policy.syntax import parsed
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._policy.table import Table, table
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix import values
 from hosts_of_text import instance
 from hypothesis import given
@@ -205,5 +206,37 @@ def test_whatever_is_listed_the_table_has_one_line_for_it_or_it_is_refused(desti
     assert words[0] == "secure" and [word.split("=")[0] for word in words[1:]] == ["match"] + (["servername"] if servername else [])
 
 
-def test_the_attributes_are_those_of_postfix() -> None:
-    assert set(ATTRIBUTE_NAMES) == {"match", "protocols", "ciphers", "exclude", "tafile", "servername", "connection_reuse", "enable_rpk"}
+@pytest.mark.parametrize("version", [(3, 4), (3, 9), (3, 11)])
+def test_what_is_written_is_what_postfix_takes(version: tuple) -> None:
+    """Every attribute that an entry can have, at a level that looks at it."""
+    more = {"enable_rpk": True} if version >= (3, 9) else {}
+    entries = [
+        {"level": "secure", "match": ["mx.example.org", ".example.net", "nexthop"], "protocols": ">=TLSv1.2", "ciphers": "high", "exclude": ["RC4", "aNULL"],
+         "servername": "mx.example.org", "connection_reuse": True, **more},
+        {"level": "fingerprint", "fingerprints": ["AB" * 32, "CD" * 32]}, {"level": "dane", "exclude": ["RC4"]}, {"level": "may", "servername": "mx.example.org"},
+        {"level": "none"}, {"level": "dane-only"}, {"level": "encrypt"}, {"level": "verify"},
+    ]
+    host = instance(
+        mail_version="%d.%d.1" % version, smtp_tls_CApath="/etc/ssl/certs", smtp_dns_support_level="dnssec", smtp_tls_fingerprint_digest="sha256",
+        smtp_tls_verify_cert_match="hostname", smtp_tls_secure_cert_match="nexthop",
+    )
+    lines = table([{"destination": "p%d.example" % at, **entry} for at, entry in enumerate(entries)], host).lines
+    assert [parsed(line, version)[2] for line in lines.values()] == [""] * len(entries)
+
+
+@pytest.mark.parametrize("level, values, reason", [
+    ("may", {"smtp_tls_wrappermode": "yes"}, "no mail would go there: smtp_tls_wrappermode needs level encrypt"),
+    ("none", {"smtp_tls_wrappermode": "yes"}, "no mail would go there: smtp_tls_wrappermode needs level encrypt"),
+    ("dane-only", {"smtp_host_lookup": "native"}, "no mail would go there: dane-only finds no TLSA records: smtp_host_lookup is native"),
+    ("dane", {"ignore_mx_lookup_error": "yes"}, "dane is may here: ignore_mx_lookup_error is yes"),
+    ("dane", {"smtp_dns_resolver_options": "res_defnames"}, "dane is may here: smtp_dns_resolver_options has res_defnames"),
+    ("encrypt", {"smtp_discard_ehlo_keywords": "pipelining, STARTTLS"}, "no mail would go there: smtp_discard_ehlo_keywords hides STARTTLS"),
+    ("secure", {"smtp_never_send_ehlo": "yes"}, "no mail would go there: smtp_never_send_ehlo is yes"),
+    ("encrypt", {"smtp_tls_servername": "a b"}, "no mail would go there: smtp_tls_servername = a b is no host name"),
+    ("secure", {"smtp_tls_trust_anchor_file": "/nowhere.pem"}, "no mail would go there: trust anchors can't be read from"),
+])
+def test_an_entry_with_which_main_cf_would_send_nothing_is_refused(level: str, values: dict, reason: str) -> None:
+    host = instance(smtp_tls_CApath="/etc/ssl/certs", smtp_dns_support_level="dnssec", **values)
+    with pytest.raises(PostfixTlsError, match=re.escape(reason)) as told:
+        table([{"destination": "example.org", "level": level}], host)
+    assert told.value.item == "policy for example.org"

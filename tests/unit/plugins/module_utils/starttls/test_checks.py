@@ -203,7 +203,7 @@ def test_implicit_tls_is_not_asked_about_starttls() -> None:
     ({"checks": ["smuggling"]}, "nothing is expected there, so it could not fail"),
     ({"checks": ["suites"], "profile": "interop", "depth": "versions"}, "a look of depth versions does not show it"),
     ({"min_days_left": -1}, "it can't be less than none"),
-    ({"profile": "paranoid"}, "there is no such profile. The profiles are interop,"),
+    ({"profile": "paranoid"}, "there is no such profile. The profiles are opportunistic, interop,"),
     ({"accepts": ["TLSv2"]}, "that is no protocol version"),
 ])
 def test_an_expectation_that_could_not_fail_is_refused(expected: dict, told: str) -> None:

@@ -11,7 +11,7 @@ from ansible_collections.mailsec.postfix_tls.plugins.module_utils._tls.versions 
 
 HASHES = {signature.hash for signature in signatures.SIGNATURES}
 EACH = pytest.mark.parametrize("profile", PROFILES.values(), ids=list(PROFILES))
-STRICT = pytest.mark.parametrize("profile", [profile for profile in PROFILES.values() if profile.name != "interop"], ids=lambda profile: profile.name)
+STRICT = pytest.mark.parametrize("profile", [profile for name, profile in PROFILES.items() if name not in ("opportunistic", "interop")], ids=lambda profile: profile.name)
 
 #: What Postfix makes of its grades, without what newer releases exclude themselves.
 GRADES = {"high": "aNULL:-aNULL:HIGH", "medium": "aNULL:-aNULL:HIGH:MEDIUM"}
@@ -28,7 +28,7 @@ def openssl_names(codes) -> set:
 
 
 def test_there_are_those_that_we_promise() -> None:
-    assert list(PROFILES) == ["interop", "intermediate", "modern", "ncsc_2025", "bsi_tr02102", "rfc9325"]
+    assert list(PROFILES) == ["opportunistic", "interop", "intermediate", "modern", "ncsc_2025", "bsi_tr02102", "rfc9325"]
 
 
 @EACH
@@ -65,6 +65,14 @@ def test_every_version_that_may_be_accepted_has_a_suite(profile: Profile) -> Non
 @EACH
 def test_what_is_broken_is_refused_by_all(profile: Profile) -> None:
     assert not profile.suites & suites.SETS["broken"] and not {"MD5"} & (profile.hashes or set())
+
+
+def test_opportunistic_is_interop_without_versions_that_rfc_8996_has_gone() -> None:
+    """Whoever is refused on port 25 delivers in plaintext: nothing else may be less."""
+    own, loose = PROFILES["opportunistic"], PROFILES["interop"]
+    differs = {item for item in Profile._fields if getattr(own, item) != getattr(loose, item)}
+    assert differs == {"name", "title", "reference", "floor", "clauses"} and (own.floor, loose.floor) == ("TLSv1.2", "TLSv1")
+    assert {"ECDHE-RSA-AES256-SHA384", "AES256-SHA", "ADH-AES128-SHA"} <= openssl_names(own.suites)
 
 
 @STRICT

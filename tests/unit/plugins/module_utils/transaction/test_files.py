@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import struct
 import time
 from pathlib import Path
 
@@ -71,20 +72,48 @@ def test_a_link_to_a_file_that_is_not_there_yet_is_followed(tmp_path: Path) -> N
     assert (tmp_path / "main.cf").is_symlink() and (tmp_path / "deep" / "real.cf").read_bytes() == b"a"
 
 
-def test_a_file_keeps_its_selinux_context(tmp_path: Path, monkeypatch) -> None:
+def test_a_file_keeps_its_selinux_context_and_a_system_that_refuses_it_stops_nothing(tmp_path: Path, monkeypatch) -> None:
     """The attribute is a fake, because this kernel may have none."""
-    contexts = {str(tmp_path / "main.cf"): b"system_u:object_r:postfix_etc_t:s0"}
+    label = "system_u:object_r:postfix_etc_t:s0"
+    (tmp_path / "main.cf").write_text("a", encoding="utf-8")
+    written: list = []
 
-    def rename(fresh: str, target: str) -> None:
-        contexts["renamed"] = contexts.get(fresh)
-        real(fresh, target)
+    def setxattr(descriptor: int, name: str, value: bytes) -> None:
+        written.append((name, value))
+        if len(written) == 2:
+            raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
 
-    real = os.rename
-    monkeypatch.setattr(files.os, "getxattr", lambda path, _name: contexts[path])
-    monkeypatch.setattr(files.os, "setxattr", lambda path, name, value: contexts.update({path: (name, value)}))
-    monkeypatch.setattr(files.os, "rename", rename)
-    files.write(str(tmp_path / "main.cf"), state(b"a"))
-    assert contexts["renamed"] == ("security.selinux", b"system_u:object_r:postfix_etc_t:s0")
+    monkeypatch.setattr(files.os, "listxattr", lambda _at: ["security.selinux"])
+    monkeypatch.setattr(files.os, "getxattr", lambda _at, _name: label.encode())
+    monkeypatch.setattr(files.os, "setxattr", setxattr)
+    for content in (b"b", b"c"):
+        files.write(str(tmp_path / "main.cf"), state(content))
+    assert written == [("security.selinux", label.encode())] * 2 and (tmp_path / "main.cf").read_bytes() == b"c"
+
+
+def acl(named: int, mask: int) -> bytes:
+    """system.posix_acl_access as the kernel has it: rw-, user 12345 as named, r--, the mask, ---."""
+    rows = [(0x01, 6, 0xFFFFFFFF), (0x02, named, 12345), (0x04, 4, 0xFFFFFFFF), (0x10, mask, 0xFFFFFFFF), (0x20, 0, 0xFFFFFFFF)]
+    return struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *row) for row in rows)
+
+
+def test_a_file_keeps_its_acl_and_attributes_and_is_made_again_with_them(tmp_path: Path) -> None:
+    path = tmp_path / "main.cf"
+    path.write_bytes(b"old")
+    try:
+        os.setxattr(path, "user.note", b"by hand")
+        os.setxattr(path, "system.posix_acl_access", acl(6, 6))
+    except OSError:
+        pytest.skip("this file system has no extended attributes")
+    before = files.read(str(path))
+    assert before.mode == 0o660, "the mask, as every program sees it"
+    files.write(str(path), FileState(b"new", before.mode, before.uid, before.gid))
+    assert os.getxattr(path, "user.note") == b"by hand" and os.getxattr(path, "system.posix_acl_access") == acl(6, 6)
+    files.write(str(path), FileState(None))
+    files.write(str(path), before)
+    assert os.getxattr(path, "system.posix_acl_access") == acl(6, 6) and stat.S_IMODE(path.stat().st_mode) == 0o660
+    files.write(str(path), FileState(b"KEY", 0o600, before.uid, before.gid))
+    assert os.getxattr(path, "system.posix_acl_access") == acl(6, 0), "an ACL gives nobody a secret"
 
 
 def test_no_descriptor_stays_open(tmp_path: Path) -> None:
@@ -100,10 +129,13 @@ def test_where_no_file_can_be_made_that_is_told_and_the_old_one_stays(tmp_path: 
     path = tmp_path / "main.cf"
     path.write_bytes(b"old")
 
-    def read_only(**_arguments: object) -> None:
-        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+    def read_only(name: str, flags: int, *more: int, **at: int) -> int:
+        if flags & os.O_CREAT:
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+        return real(name, flags, *more, **at)
 
-    monkeypatch.setattr(files.tempfile, "mkstemp", read_only)
+    real = os.open
+    monkeypatch.setattr(files.os, "open", read_only)
     with pytest.raises(PostfixTlsError, match="main.cf: it can't be written .Read-only file system.. That file system is mounted read-only"):
         files.write(str(path), state(b"new"))
     assert path.read_bytes() == b"old"
@@ -127,7 +159,7 @@ def test_a_full_disk_leaves_the_old_file_and_no_other(tmp_path: Path, monkeypatc
     path = tmp_path / "main.cf"
     path.write_bytes(b"old")
 
-    def fail(*_arguments: object) -> None:
+    def fail(*_arguments: object, **_at: int) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(files.os, fault, fail)
@@ -137,7 +169,7 @@ def test_a_full_disk_leaves_the_old_file_and_no_other(tmp_path: Path, monkeypatc
 
 
 def test_what_root_may_not_is_told_with_what_to_do(tmp_path: Path, monkeypatch) -> None:
-    def fail(*_arguments: object) -> None:
+    def fail(*_arguments: object, **_at: int) -> None:
         raise OSError(errno.EPERM, os.strerror(errno.EPERM))
 
     monkeypatch.setattr(files.os, "rename", fail)
@@ -146,17 +178,18 @@ def test_what_root_may_not_is_told_with_what_to_do(tmp_path: Path, monkeypatch) 
 
 
 def test_what_a_killed_run_left_half_written_goes_and_what_is_being_written_stays(tmp_path: Path, monkeypatch) -> None:
-    target, link = tmp_path / "real" / "key.pem", tmp_path / "key.pem"
+    target, link = tmp_path / "real" / "main.cf", tmp_path / "main.cf"
     target.parent.mkdir()
     link.symlink_to(target)
-    other = target.parent / ".key.pem.swp"
+    other = target.parent / ".main.cf.swp"
     other.write_bytes(b"an editor's")
     kept_in_mind = []
 
-    def killed(fresh: str, _target: str) -> None:
+    def killed(name: str, _target: str, **_at: int) -> None:
         files.discard_unfinished(str(link))  # another run, of another instance
-        kept_in_mind.append((os.path.exists(fresh), Path(fresh).read_bytes(), stat.S_IMODE(os.stat(fresh).st_mode)))
-        os.link(fresh, fresh.replace(".key.pem.", ".key.pem.left"))  # what is left where nothing is cleaned up
+        fresh = target.parent / name
+        kept_in_mind.append((fresh.exists(), fresh.read_bytes(), stat.S_IMODE(fresh.stat().st_mode)))
+        os.link(fresh, str(fresh).replace(".main.cf.", ".main.cf.left"))  # what is left where nothing is cleaned up
 
     with monkeypatch.context() as patch:
         patch.setattr(files.os, "rename", killed)
@@ -166,6 +199,44 @@ def test_what_a_killed_run_left_half_written_goes_and_what_is_being_written_stay
     files.discard_unfinished(str(link))
     assert list(target.parent.iterdir()) == [other]
     files.discard_unfinished(str(tmp_path / "nowhere" / "main.cf"))
+
+
+def test_of_files_that_are_ours_no_link_is_followed_nor_its_target_removed(tmp_path: Path) -> None:
+    shadow, path = tmp_path / "shadow", tmp_path / "tls" / "default.pem"
+    shadow.write_bytes(b"root:*")
+    path.parent.mkdir()
+    for content in (b"KEY", None):
+        path.symlink_to(shadow)
+        files.write(str(path), state(content, 0o600))
+        assert shadow.read_bytes() == b"root:*" and not path.is_symlink()
+        path.unlink(missing_ok=True)
+
+
+@pytest.mark.parametrize("mode", [0o777, 0o775, 0o1777], ids=oct)
+@pytest.mark.parametrize("below", ["", "deep", "deep/deeper"])
+def test_where_others_can_write_nothing_is_written(tmp_path: Path, mode: int, below: str) -> None:
+    open_folder = tmp_path / "open"
+    (open_folder / below).mkdir(parents=True)
+    open_folder.chmod(mode)
+    path = open_folder / below / "default.pem"
+    path.write_bytes(b"old")
+    for content in (b"KEY", None):
+        with pytest.raises(PostfixTlsError, match="open = %04o: others than root can write to this directory.*chmod go-w" % mode):
+            files.write(str(path), state(content, 0o600))
+    assert path.read_bytes() == b"old" and [entry.name for entry in path.parent.iterdir() if entry.is_file()] == ["default.pem"]
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root gives files away")
+def test_a_folder_of_somebody_else_is_refused_also_behind_a_link(tmp_path: Path) -> None:
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    os.chown(theirs, 65534, 65534)
+    (tmp_path / "tls").symlink_to(theirs)
+    (tmp_path / "main.cf").symlink_to(theirs / "main.cf")
+    for name in ("tls/default.pem", "main.cf"):
+        with pytest.raises(PostfixTlsError, match="theirs: this directory belongs to user 65534"):
+            files.write(str(tmp_path / name), state(b"a"))
+    assert not list(theirs.iterdir())
 
 
 def test_contents_owner_and_mode_are_on_the_disk_before_the_name_and_the_name_before_write_returns(tmp_path: Path, monkeypatch) -> None:

@@ -226,9 +226,9 @@ def steps_of(tmp_path: Path) -> int:
 
 def count_writes(host: Host) -> list:
     """Makes each file write a step as well: before it, and between writing and renaming."""
-    def rename(source: str, target: str) -> None:
+    def rename(source: str, target: str, **at: int) -> None:
         host.step("rename")
-        REAL_RENAME(source, target)
+        REAL_RENAME(source, target, **at)
 
     def fsync(_descriptor: int) -> None:
         host.step("fsync")  # that it reaches the disk no test can see, and it takes long
@@ -512,8 +512,12 @@ def test_what_somebody_wrote_after_a_run_was_killed_stays_theirs(host: Host) -> 
 def leftovers(host: Host) -> set:
     """What there is beside what has to be."""
     there = {str(path.relative_to(host.etc.parent)) for path in host.etc.parent.rglob("*")}
-    names = {"etc", "etc/main.cf", "etc/chain.pem", "lib", "lib/etc-postfix", "lib/etc-postfix/lock", "lib/etc-postfix/previous"}
-    return there - names - {"lib/etc-postfix/previous/%s" % name for name in ("manifest.json", "0", "1")}
+    names = {"etc", "etc/main.cf", "etc/chain.pem", "lib", "lib/etc-postfix", "lib/etc-postfix/lock", "lib/etc-postfix/older"}
+    copies = ("manifest.json", "0", "1", "1-written")
+    folders = [host.kept.previous.directory, *(generation.directory for generation in host.kept.generations())]
+    for folder in (os.path.relpath(path, host.etc.parent) for path in folders):
+        names |= {folder, os.path.dirname(folder), *(os.path.join(folder, name) for name in copies)}
+    return there - names
 
 
 def test_killed_at_any_step_nothing_is_left_lying_after_the_next_run_even_where_that_changes_nothing(places, monkeypatch) -> None:
@@ -547,12 +551,12 @@ def test_killed_amid_a_commit_there_is_still_a_generation_back(host: Host, monke
     host.run("good 1")
     renames: list = []
 
-    def rename(source: str, target: str) -> None:
+    def rename(source: str, target: str, **places: int) -> None:
         if os.path.isdir(source):
             renames.append(target)
             if len(renames) == at:
                 raise Killed
-        REAL_RENAME(source, target)
+        REAL_RENAME(source, target, **places)
 
     with monkeypatch.context() as patch:
         patch.setattr(files.os, "rename", rename)
@@ -600,14 +604,16 @@ def test_a_generation_back_that_is_damaged_does_not_stop_the_next_change(host: H
 def test_copies_are_on_the_disk_before_the_manifest_that_makes_them_valid(host: Host, monkeypatch) -> None:
     order: list = []
 
-    def rename(source: str, target: str) -> None:
-        order.append(os.path.relpath(target, host.etc.parent))
-        REAL_RENAME(source, target)
+    def rename(source: str, target: str, dst_dir_fd: int | None = None, **at: int) -> None:
+        folder = os.readlink("/proc/self/fd/%d" % dst_dir_fd) if dst_dir_fd is not None else "/"
+        order.append(os.path.relpath(os.path.join(folder, target), host.etc.parent))
+        REAL_RENAME(source, target, dst_dir_fd=dst_dir_fd, **at)
 
     monkeypatch.setattr(files.os, "rename", rename)
     host.run("good 1")
     assert order == [
-        "lib/etc-postfix/pending/1", "lib/etc-postfix/pending/manifest.json", "etc/chain.pem", "etc/main.cf", "lib/etc-postfix/previous",
+        "lib/etc-postfix/pending/1", "lib/etc-postfix/pending/1-written", "lib/etc-postfix/pending/manifest.json", "etc/chain.pem", "etc/main.cf",
+        "lib/etc-postfix/previous",
     ]
 
 
