@@ -53,13 +53,13 @@ class Place:
     def furnish(self, resolver: str) -> None:
         """Once: keys, addresses, the resolver."""
         fqdn = self.host.fqdn
-        own = {"key.pem": self.host.vars["lab_key_file"], "chain.pem": self.host.vars["lab_chain_file"], "intermediate.pem": self.authority.folder / "intermediate.pem"}
+        own = {"key.pem": self.host.vars["lab_key_file"], "chain.pem": self.host.vars["lab_chain_file"]}
+        own["intermediate.pem"] = self.authority.folder / "intermediate.pem"
         for name, customer in (("blue", "mx.blue.test"), ("green", "mx.green.test"), ("cow", "mail.cow.test")):
             own["%s.key" % name], own["%s.pem" % name] = self.authority.chain(fqdn, name, names=(customer,))
-        self.host.run("install -d -m 700 /srv/own /srv/stand-ins; printf 'nameserver %s\\noptions trust-ad\\n' > /etc/resolv.conf" % resolver)
-        for name, path in own.items():
-            self.host.run("umask 077; cat > /srv/own/%s" % name, stdin=Path(path).read_text(encoding="utf-8"))
-        self.host.write("/srv/stand-ins/stand_ins.py", STAND_INS.read_text(encoding="utf-8"))
+        files = {"/srv/own/" + name: Path(path).read_text(encoding="utf-8") for name, path in own.items()}
+        files["/srv/stand-ins/stand_ins.py"] = STAND_INS.read_text(encoding="utf-8")
+        self.host.run("sh -s", stdin="set -eu\numask 077\n" + _written(files) + "printf 'nameserver %s\noptions trust-ad\n' > /etc/resolv.conf" % resolver)
 
     def more_addresses(self) -> None:
         self.host.run("for address in %s %s; do ip address show dev eth0 | grep -q \"$address/\" || ip address add $address/24 dev eth0; done"
@@ -74,22 +74,15 @@ class Place:
             if path.is_file() and str(inside) not in ("prepare", "variables.yml"):
                 where = Path("/", *inside.parts[1:]) if inside.parts[0] == "root" else Path("/etc/postfix") / inside
                 files[str(where)] = self.fill(path.read_text(encoding="utf-8"))
-        self.host.run("set -eu" + RESET)
-        script = ["install -d -m 755 %s; cat > %s <<'END-OF-FILE'\n%sEND-OF-FILE" % (Path(path).parent, path, text) for path, text in files.items()]
-        script.append(self.fill((folder / "prepare").read_text(encoding="utf-8")))
-        self.host.run("sh -s", stdin="set -eu\numask 022\n" + "\n".join(script))
-        self.stand_in(configuration.parts)
-        self.host.run("set -eu" + START)
-        listening = sorted({way.port for way in configuration.ways if way.port})
-        self.host.run("for port in %s; do for turn in $(seq 50); do ss -Hltn sport = :$port | grep -q . && break; sleep 0.1; done; done"
-                      % " ".join(map(str, listening or [25])))
+        listening = sorted({way.port for way in configuration.ways if way.port}) or [25]
+        self.host.run("sh -s", stdin="\n".join((
+            "set -eu\numask 022", RESET, _written(files), self.fill((folder / "prepare").read_text(encoding="utf-8")), _beside(configuration.parts), START,
+            "for port in %s; do for turn in $(seq 50); do ss -Hltn sport = :$port | grep -q . && break; sleep 0.2; done; done" % " ".join(map(str, listening)),
+        )))
 
     def stand_in(self, parts: tuple) -> None:
         """Starts what stands beside Postfix, and waits until it answers."""
-        self.host.write("/srv/stand-ins/parts.json", json.dumps(parts))
-        self.host.run(
-            "cd /srv/stand-ins; rm -f ready; setsid python3 stand_ins.py . >log 2>&1 </dev/null & echo $! > /run/stand-ins.pid;"
-            " for turn in $(seq 100); do [ -e /srv/stand-ins/ready ] && exit 0; sleep 0.1; done; cat /srv/stand-ins/log >&2; exit 1")
+        self.host.run("sh -s", stdin=_beside(parts))
 
     def fill(self, text: str) -> str:
         digest = x509.load_pem_x509_certificate(Path(self.client_certificate).read_bytes()).fingerprint(hashes.SHA256()).hex(":").upper()
@@ -134,6 +127,18 @@ class Partner:
             dns, dict(certificate, part="smtp", listen=[self.address, 25]), dict(certificate, part="smtp", listen=[self.address, 587], **SMART_HOST),
             {"part": "smtp", "listen": [self.plain, 25]},
         ))
+
+
+def _written(files: dict) -> str:
+    """Shell that writes them. Passed on standard input, for a command line is logged, and some are keys."""
+    return "".join("install -d -m 755 %s\ncat > %s <<'END-OF-FILE'\n%sEND-OF-FILE\n" % (Path(path).parent, path, text) for path, text in files.items())
+
+
+def _beside(parts: tuple) -> str:
+    return _written({"/srv/stand-ins/parts.json": json.dumps(parts) + "\n"}) + (
+        "cd /srv/stand-ins; rm -f ready; setsid python3 stand_ins.py . >log 2>&1 </dev/null & echo $! > /run/stand-ins.pid\n"
+        "for turn in $(seq 200); do [ ! -e /srv/stand-ins/ready ] || break; sleep 0.1; done\n"
+        "[ -e /srv/stand-ins/ready ] || { cat /srv/stand-ins/log >&2; exit 1; }\n")
 
 
 def _client(authority: Authority) -> tuple:

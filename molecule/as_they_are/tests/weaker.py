@@ -29,7 +29,7 @@ DEMANDING = {"smtpd_tls_auth_only", "smtpd_tls_req_ccert", "smtpd_tls_ask_ccert"
 #: What has to be the very same, or what was there is gone.
 SAME = {
     "smtpd_tls_CAfile", "smtpd_tls_CApath", "smtp_tls_CAfile", "smtp_tls_CApath", "smtpd_tls_wrappermode", "smtp_tls_wrappermode", "smtp_tls_secure_cert_match",
-    "smtp_tls_verify_cert_match", "smtpd_tls_fingerprint_digest", "smtp_tls_fingerprint_digest", "tls_ssl_options", "smtpd_tls_ask_ccert", "smtpd_tls_req_ccert",
+    "smtp_tls_verify_cert_match", "smtpd_tls_fingerprint_digest", "smtp_tls_fingerprint_digest", "tls_ssl_options",
 }
 
 
