@@ -53,7 +53,8 @@ def server(values: dict) -> str:
     """The level that holds, with what obsolete parameters say where it is not set; a listener that wraps is at encrypt."""
     if values.get("smtpd_tls_wrappermode") == "yes":
         return "encrypt"
-    return values["smtpd_tls_security_level"] or (
+    screening = values.get("(command)") == "postscreen"
+    return screening and values["postscreen_tls_security_level"] or values["smtpd_tls_security_level"] or (
         "encrypt" if values.get("smtpd_enforce_tls") == "yes" else "may" if values.get("smtpd_use_tls") == "yes" else "none")
 
 
@@ -69,6 +70,8 @@ def _shows(values: dict, side: str) -> str:
 def _weaker(name: str, old: str, new: str) -> str:
     if RESTRICTIONS.match(name):
         return "" if _subsequence(_words(old), _words(new)) else "a restriction is gone or stands elsewhere"
+    if name == "proxy_read_maps":
+        return ""  # by default it is a list of references, and says nothing of its own
     if not TLS.match(name):
         return "it is not a parameter of TLS"
     if name.endswith("_policy_maps") or name in ("smtp_tls_per_site", "tls_server_sni_maps"):
