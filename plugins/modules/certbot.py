@@ -13,6 +13,7 @@ description:
     RSA and ECDSA keys side by side, and tells M(mailsec.postfix_tls.postfix_tls) where they are.
   - Looks at what certbot keeps in C(/etc/letsencrypt) first, and calls certbot only where something is missing, covers other names, has less
     than a third of its time left, or was obtained another way than it is asked for now. Otherwise the directory is not asked at all.
+  - What it asks for wins over C(cli.ini); what certbot can't be told there is refused before anything is obtained. Another certbot at work is waited for.
   - Touches nothing of Postfix.
 extends_documentation_fragment:
   - mailsec.postfix_tls.attributes
@@ -39,7 +40,9 @@ options:
     elements: str
     default: []
   key_types:
-    description: A certificate is obtained for each of these types of key. RSA keys have 3072 bits, and ECDSA keys are on P-256.
+    description:
+      - A certificate is obtained for each of these types of key. RSA keys have 3072 bits, and ECDSA keys are on P-256; a larger one that is in use
+        already, and is to be reused, stays.
     type: list
     elements: str
     choices: [ecdsa, rsa]
@@ -87,6 +90,11 @@ options:
     description: Whether renewals keep the key, so that a TLSA record of it (C(3 1 1)) stays true.
     type: bool
     default: true
+  min_days_left:
+    description:
+      - A certificate that is valid for fewer days than this is renewed, too, unless that is more than two thirds of the time it is issued for.
+    type: int
+    default: 0
   config_directory:
     description: The Postfix instance that is asked for C(myhostname), by the directory of its C(main.cf).
     type: path
@@ -159,6 +167,7 @@ log:
 """
 
 import os
+import time
 import typing as t
 
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._acme import certbot
@@ -182,6 +191,7 @@ ARGUMENT_SPEC = {
     "cleanup_hook": {"type": "str"},
     "ca_file": {"type": "path"},
     "reuse_key": {"type": "bool", "default": True},
+    "min_days_left": {"type": "int", "default": 0},
     "config_directory": {"type": "path", "default": "/etc/postfix"},
 }
 _REQUIRED = [("challenge", "webroot", ["webroot"]), ("challenge", "dns", ["auth_hook"])]
@@ -201,7 +211,7 @@ class Certbot:
         names = tuple(dict.fromkeys(self.params["names"] or [self._myhostname()]))
         told, diffs = [], []
         for kind in dict.fromkeys(self.params["key_types"]):
-            wanted = Wanted("%s-%s" % (self.params["name"], kind), kind, names, certbot.settings(self.params))
+            wanted = Wanted("%s-%s" % (self.params["name"], kind), kind, names, certbot.settings(self.params), self.params["min_days_left"])
             lineage = Lineage(wanted.name)
             reason, before = lineage.lacks(wanted), _described(lineage.names(), lineage.settings())
             if reason and (self.module.check_mode or self._obtain(lineage, wanted)):
@@ -234,8 +244,10 @@ class Certbot:
 
     def _obtain(self, lineage: Lineage, wanted: Wanted) -> bool:
         """Whether there is another certificate now: certbot itself may see it is not yet due."""
-        before = lineage.facts()
-        status, out, err = self.run(certbot.command(wanted, self.params, forced=lineage.there and bool(lineage.differing(wanted))))
+        before, installed = lineage.facts(), certbot.version(" ".join(self.run(["certbot", "--version"])[1:]))
+        certbot.refuse_overruling(certbot.cli_ini(), self.params, installed)
+        forced = lineage.there and bool(lineage.differing(wanted) or lineage.short(wanted))
+        status, out, err = self._waiting(certbot.command(wanted, self.params, forced, installed, before))
         if status or not lineage.there:
             raise certbot.failure(wanted, self.params["challenge"], out, err)
         if differing := lineage.differing(wanted):
@@ -247,6 +259,18 @@ class Certbot:
         return lineage.facts() != before
 
 
+    def _waiting(self, command: list) -> tuple:
+        """What a command of certbot came to, once no other certbot is at work, or after some time."""
+        deadline = time.monotonic() + _LOCKED
+        while True:
+            status, out, err = self.run(command)
+            if not status or certbot.LOCKED not in out + err or time.monotonic() > deadline:
+                return status, out, err
+            time.sleep(_PAUSE)
+
+
+#: Seconds that another certbot may take, such as its timer's, and between looks.
+_LOCKED, _PAUSE = 120, 3
 _CHAIN = ("name", "key_file", "certificate_file")
 _SHOWN = ("authenticator", "server")
 

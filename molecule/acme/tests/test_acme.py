@@ -152,6 +152,33 @@ def test_the_certificates_role_alone_serves_them_as_well(trixie: Host, tmp_path:
 NEW = {"tls_certificate_name": "new"}
 
 
+def test_what_the_directory_says_of_an_order_is_told_by_every_certbot(host: Host) -> None:
+    """certbot 2.1 with Python 3.11 says "can't set attribute" of it, and no more."""
+    said = refused(host, **NEW, tls_certificate_names=[host.fqdn, "x.blocked.test"])
+    assert '"x.blocked.test" (rejectedIdentifier). Name only what this directory issues for' in said, said
+
+
+def test_cli_ini_has_no_say_in_keys_and_burns_no_certificate(trixie: Host) -> None:
+    variables = {**NEW, "tls_certificate_acme_key_types": ["ecdsa"]}
+    trixie.run("cp /etc/letsencrypt/cli.ini /root/cli.ini; printf 'reuse-key = true\\nelliptic-curve = secp384r1\\n' >> /etc/letsencrypt/cli.ini")
+    try:
+        for reuse_key, changed in ((True, True), (False, True), (False, False)):
+            said = play(CONVERGE, trixie.name, tls_certificate_acme_reuse_key=reuse_key, **variables)
+            assert ("changed=0" not in said) is changed, said
+        assert trixie.run("ls /etc/letsencrypt/archive/new-ecdsa/ | grep -c fullchain") == "2\n"
+        assert "prime256v1" in trixie.run("openssl x509 -in /etc/letsencrypt/live/new-ecdsa/cert.pem -noout -text")
+        lock = "python3 -c 'import fcntl, time; lock = open(\"/etc/letsencrypt/.certbot.lock\", \"w\"); fcntl.lockf(lock, fcntl.LOCK_EX); time.sleep(12)'"
+        trixie.run("certbot delete --non-interactive --cert-name new-ecdsa; systemd-run --quiet %s" % lock)
+        assert "changed=" in play(CONVERGE, trixie.name, **variables)  # another certbot at work is waited for
+    finally:
+        trixie.run("cp /root/cli.ini /etc/letsencrypt/cli.ini; certbot delete --non-interactive --cert-name new-ecdsa; rm -f /etc/postfix/tls/new-ecdsa.pem")
+
+
+def test_days_that_no_renewal_would_give_are_told_and_nothing_is_refused_or_obtained_for_them(trixie: Host) -> None:
+    said = play(CONVERGE, trixie.name, "-v", tls_certificate_min_days_left=80)  # of the 90 it is issued for
+    assert "so it can't be asked for 80 more" in " ".join(said.split()) and "changed=1" in said, said  # what the program is to tell of
+
+
 @pytest.mark.parametrize("variables, told", [
     ({"tls_certificate_acme_terms_agreed": False},
      "tls_certificate_acme_terms_agreed: not set, and tls_certificate_source = acme needs it. Read the terms of service of https://a-pebble"),

@@ -91,3 +91,30 @@ def test_units_watch_what_is_served_now(host: Host) -> None:
         play(CONVERGE, host.name)
         host.run("rm -r /srv/acme")
     assert "/srv/acme" not in (told := host.run(watched)) and "NeedDaemonReload=no" in told and LIVE % "rsa" in told
+
+
+def test_without_a_source_it_is_switched_off_all_the_same_and_is_started_by_a_python_that_stays(host: Host) -> None:
+    there = "ls /usr/local/sbin/postfix-tls-renew /etc/letsencrypt/renewal-hooks/deploy/* /etc/systemd/system/*renew* /etc/systemd/system/*/*renew*"
+    assert len(host.run(there).split()) == 9, host.run(there)
+    play(CONVERGE, host.name, tls_certificate_source="none", tls_certificate_renewal=False)
+    assert host.run("%s 2>/dev/null; systemctl list-units --all --plain --no-legend 'postfix-tls-renew*'" % there, check=False) == ""
+    host.run("mkdir -p /home/admin/venv/bin; ln -sfn /usr/bin/python3 /home/admin/venv/bin/python; echo 'home = /usr/bin' > /home/admin/venv/pyvenv.cfg")
+    for python in ("/home/admin/venv/bin/python", host.run("realpath /usr/bin/python3").strip()):
+        play(CONVERGE, host.name, ansible_python_interpreter=python, tls_hardening_verify=False)
+        assert host.run("head -n 1 /usr/local/sbin/postfix-tls-renew | tr -d '\\000'").startswith("#!/usr/bin/python3 -I\n")
+    assert host.run("/usr/local/sbin/postfix-tls-renew; echo $?") == "0\n"
+    play(CONVERGE, host.name)
+
+
+def test_what_stands_in_the_way_of_renewals_is_told(host: Host) -> None:
+    """An account that is gone, a version of a file, and a lineage that nobody serves any more."""
+    live = {"tls_certificate_source": "remote", "tls_certificate_key_file": "/etc/letsencrypt/archive/default-ecdsa/privkey1.pem",
+            "tls_certificate_chain_file": "/etc/letsencrypt/archive/default-ecdsa/fullchain1.pem"}
+    host.run("mv /etc/letsencrypt/accounts /root/")
+    try:
+        said = " ".join(play(CONVERGE, host.name, "--check", "-v", **live).split())
+    finally:
+        host.run("mv /root/accounts /etc/letsencrypt/")
+    for told in ("name /etc/letsencrypt/live/default-ecdsa/fullchain.pem", "certbot renews it by an account that is not there",
+                 "certbot delete --cert-name default-rsa, and remove the file"):
+        assert told in said, said

@@ -16,12 +16,16 @@ _LEAST_LEFT = 1 / 3
 
 @dataclass(frozen=True)
 class Wanted:
-    """name: certbot's for it. names: those it is to cover. settings: what renewals go by, {name in C(renewalparams): value}."""
+    """name: certbot's for it. names: those it is to cover. settings: what renewals go by, {name in C(renewalparams): value}.
+
+    days: how many more it is to be valid, as far as it is issued for so long.
+    """
 
     name: str
     key_type: str
     names: tuple
     settings: dict
+    days: int = 0
 
 
 class Lineage:
@@ -59,6 +63,11 @@ class Lineage:
         kept = self.settings()
         return sorted(name for name, value in wanted.settings.items() if _plain(kept.get(name, _UNSAID.get(name, ""))) != _plain(value))
 
+    def short(self, wanted: Wanted) -> bool:
+        """Whether it ends sooner than is wanted, and another would not."""
+        facts = self.facts()
+        return bool(facts) and facts["days_left"] < wanted.days and not strength.out_of_reach(facts, wanted.days)
+
     def lacks(self, wanted: Wanted) -> str:
         """Why it has to be obtained, or obtained again; empty where it is as wanted. Raises PostfixTlsError where it can't be read."""
         facts = self.facts()
@@ -66,7 +75,7 @@ class Lineage:
             return "there is none yet"
         if self.names() != sorted({name.lower() for name in wanted.names}):
             return "it is made out to %s" % ", ".join(self.names())
-        if strength.share_left(facts) < _LEAST_LEFT:
+        if strength.share_left(facts) < _LEAST_LEFT or self.short(wanted):
             return "it ends on %s" % facts["not_after"]
         if differing := self.differing(wanted):
             return "it was obtained, and is renewed, with another %s" % ", ".join(differing)

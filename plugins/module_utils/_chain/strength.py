@@ -17,19 +17,19 @@ _LEAST = PROFILES["interop"]
 def judge(chain: Chain, profile: str | None = None, min_days_left: int = 0) -> None:
     """Raises PostfixTlsError for the first certificate that peers could not use, or not for min_days_left more days.
 
-    profile: name of a guideline that the receiving side is to keep, None for what all peers need.
+    profile: name of a guideline that the receiving side is to keep, None for what all peers need. See out_of_reach for days that are not asked for.
     """
     asked = PROFILES.get(profile, _LEAST)
     now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     for position, facts in enumerate(chain.facts()):
         item = "chain %s" % chain.name
-        value = "%s %s" % ("intermediate" if position else "certificate", facts["subject"])
+        value = "%s %s" % ("intermediate" if position else "certificate", called(facts))
         reissue = "Ask the CA for the chain with its newer intermediate." if position else "Renew it."
         if facts["not_before"] > now:
             raise PostfixTlsError(item, value, "it is not valid yet, only from %s" % facts["not_before"], "Check this host's clock, or wait until then.")
         if facts["not_after"] < now:
             raise PostfixTlsError(item, value, "it has expired on %s" % facts["not_after"], reissue)
-        if facts["days_left"] < min_days_left:
+        if facts["days_left"] < min_days_left and (position or not out_of_reach(facts, min_days_left)):
             reason = "it ends on %s, %d days from now, and %d were asked for" % (facts["not_after"], facts["days_left"], min_days_left)
             raise PostfixTlsError(item, value, reason, reissue)
         for limits, whose in ((_LEAST, ""), (asked, ", says the profile %s" % profile)):
@@ -60,5 +60,27 @@ def _weak_signature(facts: dict, asked: Profile) -> str:
 
 def share_left(facts: dict) -> float:
     """Of a certificate's time, between 0 and 1; less than 0 where it has expired."""
-    begins, ends = (calendar.timegm(time.strptime(facts[name], "%Y-%m-%dT%H:%M:%SZ")) for name in ("not_before", "not_after"))
+    begins, ends = _times(facts)
     return (ends - time.time()) / max(1, ends - begins)
+
+
+def out_of_reach(facts: dict, min_days_left: int) -> str:
+    """Why no renewal would make a certificate valid for so long most of the time, because it is issued for too short a one; empty where one would.
+
+    A client renews it when a third of its time is left, or half.
+    """
+    begins, ends = _times(facts)
+    days = (ends - begins) / 86400
+    if min_days_left <= days * 2 / 3:
+        return ""
+    return "it is issued for %.3g days, so it can't be asked for %d more; it ends on %s" % (days, min_days_left, facts["not_after"])
+
+
+def _times(facts: dict) -> tuple:
+    """Begin and end of a certificate's time, in seconds since 1970."""
+    return tuple(calendar.timegm(time.strptime(facts[name], "%Y-%m-%dT%H:%M:%SZ")) for name in ("not_before", "not_after"))
+
+
+def called(facts: dict) -> str:
+    """A certificate by its subject, or by its names where it has none (RFC 5280 section 4.1.2.6)."""
+    return facts["subject"] or ", ".join(name.partition(":")[2] for name in facts["names"]) or "without a name"

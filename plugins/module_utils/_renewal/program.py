@@ -8,21 +8,24 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
+import subprocess
 import sys
 import syslog
 import time
 import traceback
 
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._change import Change
-from ansible_collections.mailsec.postfix_tls.plugins.module_utils._chain import pem
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._chain import pem, strength
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._error import PostfixTlsError
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.command import run
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.instance import Instance
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.log import DEFAULT_DIRECTORY
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._renewal import sources, units
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._steps import chains, sni
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._steps.draft import Draft, Intent, Proposal
-from ansible_collections.mailsec.postfix_tls.plugins.module_utils._steps.renewal import REQUEST, instances
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._steps.renewal import PROGRAM, REQUEST, instances
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._transaction import files
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._transaction.apply import RENEWAL
 
@@ -61,6 +64,8 @@ def main() -> int:
     """0 where all is served as it is to be; 1 where it is not, and the log says why."""
     signal.signal(signal.SIGALRM, _too_long)
     requests = {directory: path for directory in instances(run) if os.path.exists(path := os.path.join(directory, REQUEST))}
+    if _sandboxed() and not all(map(_restarted_by_systemd, requests)):
+        return _outside()
     for _look in range(_MOST_LOOKS):
         before = sources.statuses(_watched(requests.values()))
         status = max([0, *(_served(*request) for request in requests.items())])
@@ -71,6 +76,33 @@ def main() -> int:
     else:
         sources.keep([name for directory in requests for name in units.names(directory).values() if name.endswith(".path")], before)
     return status
+
+
+def _sandboxed() -> bool:
+    """Whether the service of ours runs this: what is started here stays within its bounds (prctl(2) PR_SET_NO_NEW_PRIVS)."""
+    with open("/proc/self/status", encoding="utf-8") as file:
+        return "NoNewPrivs:\t1" in file.read()
+
+
+def _restarted_by_systemd(directory: str) -> bool:
+    """Whether an instance is a unit; another would be restarted by us, and could deliver to no home directory from within the sandbox."""
+    if directory == DEFAULT_DIRECTORY:
+        return True
+    _status, queue, _err = run(["postconf", "-c", directory, "-h", "queue_directory"])
+    try:
+        with open(os.path.join(queue.strip(), "pid", "master.pid"), encoding="ascii") as file:
+            pid = int(file.read())
+        with open("/proc/%d/cgroup" % pid, encoding="utf-8") as file:
+            return re.search(r"/postfix[^/\n]*\.service$", file.read(), re.MULTILINE) is not None
+    except (OSError, ValueError):
+        return False
+
+
+def _outside() -> int:
+    """The same in a transient unit without a sandbox; its status."""
+    command = ["systemd-run", "--quiet", "--collect", "--wait", "--property=SyslogIdentifier=%s" % units.NAME, "--property=SyslogFacility=mail", PROGRAM]
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, check=False, timeout=2 * _LONGEST)
+    return 1 if done.returncode else 0
 
 
 def _served(directory: str, path: str) -> int:
@@ -155,7 +187,7 @@ def _facts(path: str) -> list:
 
 def _leaf(path: str) -> str:
     facts = _facts(path)[0]
-    return "%s (%s, valid until %s, sha256 %s)" % (path, facts["subject"] or ", ".join(name.partition(":")[2] for name in facts["names"]), facts["not_after"], facts["sha256"])
+    return "%s (%s, valid until %s, sha256 %s)" % (path, strength.called(facts), facts["not_after"], facts["sha256"])
 
 
 def _say(level: int, line: str) -> None:

@@ -136,7 +136,8 @@ CHECKS = (
     Check(
         "name", _wants("name"), verdicts.name,
         "a certificate made out to {server_name}",
-        "smtpd_tls_chain_files = a file whose certificate has the name of the MX record, usually myhostname",
+        "smtpd_tls_chain_files = a file whose certificate has the name of the MX record, usually myhostname;"
+        " where peers look for another name, server_name (starttls_verify_server_name)",
         "RFC 9525 section 6",
     ),
     Check(

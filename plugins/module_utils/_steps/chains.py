@@ -74,6 +74,7 @@ def proven(draft: Draft, chains: list, names: list, named: bool = False) -> tupl
             sound = _sound(draft, chain)
             served = _in_order(chain) if named else sound
             trusted = _trusted(draft, served, names)
+            _tell_out_of_reach(draft, chain)
         except PostfixTlsError:
             if draft.intent.self_signed == "allow" or not chain.facts()[0]["self_signed"]:
                 raise
@@ -92,6 +93,15 @@ def _in_order(chain: pem.Chain) -> pem.Chain:
             "Put them in order, leaf first; with tls_certificate_source = remote that is done for you.",
         )
     return chain
+
+
+def _tell_out_of_reach(draft: Draft, chain: pem.Chain) -> None:
+    """Days that were asked for, and for which nothing is refused, because no renewal would give them."""
+    if too_many := strength.out_of_reach(chain.facts()[0], draft.intent.min_days_left):
+        draft.note(
+            "chains", "chain %s: %s" % (chain.name, too_many), "fewer days than two thirds of those it is issued for",
+            "ask for fewer (tls_certificate_min_days_left, the module's verify.min_days_left)", "RFC 5280 section 4.1.2.5",
+        )
 
 
 def _sound(draft: Draft, chain: pem.Chain) -> pem.Chain:

@@ -166,6 +166,7 @@ def renews(etc: Path, tmp_path: Path, monkeypatch):
     monkeypatch.setattr(program, "instances", lambda _run: [str(etc), str(tmp_path / "none")])
     monkeypatch.setattr(program, "_say", lambda level, line: said.append(line))
     monkeypatch.setattr(program, "_PAUSE", 0.0)
+    monkeypatch.setattr(program, "_sandboxed", lambda: False)
     monkeypatch.setattr(_change.Instance, "read", classmethod(lambda _cls, _run, directory: instance(directory)))
     monkeypatch.setattr(_change, "Kept", lambda directory: kept.Kept(directory, str(tmp_path / "lib")))
     monkeypatch.setattr(program, "run", lambda argv, stdin=None: (0, "", ""))
@@ -497,3 +498,12 @@ def test_what_others_can_write_root_does_not_start(tmp_path: Path, monkeypatch) 
     python = tmp_path / "python"
     python.touch(0o755)
     assert not bundle._roots_alone(str(python))  # below /tmp
+
+
+@pytest.mark.parametrize("sandboxed, unit, outside", [(True, False, True), (True, True, False), (False, False, False)])
+def test_an_instance_that_is_no_unit_is_never_restarted_within_the_sandbox(renews, monkeypatch, sandboxed: bool, unit: bool, outside: bool) -> None:
+    commands: list = []
+    monkeypatch.setattr(program, "_sandboxed", lambda: sandboxed)
+    monkeypatch.setattr(program, "_restarted_by_systemd", lambda _directory: unit)
+    monkeypatch.setattr(program.subprocess, "run", lambda command, **_options: commands.append(command) or subprocess.CompletedProcess(command, 3))
+    assert renews()[0] == int(outside) and [command[0] for command in commands] == ["systemd-run"] * outside

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 from ansible.module_utils import basic
-from ansible_collections.mailsec.postfix_tls.plugins.module_utils._acme import lineage
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._acme import certbot as words_of_certbot, lineage
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix import command
 from ansible_collections.mailsec.postfix_tls.plugins.modules import certbot
 from issuing import issue
@@ -33,11 +33,13 @@ class Fake:
     """Does as certbot does, and counts. days: of what it obtains. refuses: what it says instead."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder, self.calls, self.days, self.refuses = folder, [], (-1, 89), ""
+        self.folder, self.calls, self.days, self.refuses, self.version = folder, [], (-1, 89), "", "certbot 2.1.0"
 
     def __call__(self, argv: list, stdin: str | None = None, **environment: str) -> tuple:
         if argv[0] == "postconf":
             return 0, "myhostname = mx.test\n", ""
+        if argv == ["certbot", "--version"]:
+            return 0, self.version, ""
         self.calls.append((argv, environment))
         if self.refuses:
             return 1, "", self.refuses
@@ -69,6 +71,8 @@ def warned(monkeypatch) -> list:
 def fake(tmp_path: Path, monkeypatch) -> Fake:
     made = Fake(tmp_path)
     monkeypatch.setattr(lineage, "FOLDER", str(tmp_path))
+    monkeypatch.setattr(words_of_certbot, "FOLDER", str(tmp_path))
+    monkeypatch.setattr(words_of_certbot, "CLI_INI", (str(tmp_path / "cli.ini"), str(tmp_path / "mine.ini")))
     monkeypatch.setattr(command, "run", made)
     monkeypatch.setattr(basic.AnsibleModule, "get_bin_path", lambda _module, name: "/usr/bin/%s" % name)
     return made
@@ -174,3 +178,51 @@ def test_the_documented_options_are_those_of_the_code() -> None:
         name: (entry["type"], entry.get("default"), entry.get("choices"))
         for name, entry in certbot.ARGUMENT_SPEC.items()
     }
+
+
+@pytest.mark.parametrize("version, text, told", [
+    ("certbot 1.12.0", "reuse-key = true\n", "reuse_key = false: cli.ini says reuse-key = true, and certbot before 1.20 can't be told otherwise."),
+    ("certbot 1.12.0", "reuse_key", "reuse_key = false: cli.ini says reuse-key = true"),
+    ("certbot 4.0.0", "# mine\nconfig-dir = /srv/le  # there\n", "cli.ini: config-dir = /srv/le: certbot would keep the certificates there"),
+])
+def test_what_cli_ini_says_and_no_option_changes_is_refused_before_anything_is_obtained(run, fake: Fake, version: str, text: str, told: str) -> None:
+    fake.version = version
+    (fake.folder / "cli.ini").write_text(text, encoding="utf-8")
+    for _time in range(2):
+        result = run(certbot, **ASKED, reuse_key=False)
+        assert result["failed"] and result["msg"].startswith(told) and not fake.calls
+
+
+@pytest.mark.parametrize("version, text, options", [
+    ("certbot 4.0.0", "reuse-key = true\nelliptic-curve = secp384r1\n", {"--no-reuse-key", "secp256r1"}),
+    ("certbot 1.20.0", "", {"--no-reuse-key"}),
+    ("certbot 1.12.0", "reuse-key = false\nrsa-key-size: 4096\n", set()),
+])
+def test_what_cli_ini_could_say_otherwise_is_said_on_the_command_line(run, fake: Fake, version: str, text: str, options: set) -> None:
+    fake.version = version
+    (fake.folder / "cli.ini").write_text(text, encoding="utf-8")
+    assert run(certbot, **ASKED, key_types=["ecdsa"], reuse_key=False)["changed"]
+    assert ({"--no-reuse-key", "--reuse-key"} | options) & set(fake.calls[-1][0]) == options
+
+
+@pytest.mark.parametrize("days, asked, renewed", [((-50, 40), 41, True), ((-50, 40), 39, False), ((-3, 3), 14, False), ((-25, 20), 14, False), ((-25, 20), 21, True)])
+def test_what_is_valid_for_too_few_days_is_renewed_where_that_helps(run, fake: Fake, days: tuple, asked: int, renewed: bool) -> None:
+    fake.keep("default-ecdsa", ("mx.test",), days, {"server": ASKED["directory"], "authenticator": "standalone", "reuse_key": "True"})
+    for changed in (renewed, False):
+        assert run(certbot, **ASKED, key_types=["ecdsa"], min_days_left=asked)["changed"] is changed
+    assert [("--force-renewal" in call[0]) for call in fake.calls] == [True] * renewed
+
+
+def test_another_certbot_is_waited_for_but_not_for_ever(run, fake: Fake, monkeypatch) -> None:
+    fake.refuses, clock = "Another instance of Certbot is already running.\n", [0.0]
+
+    def sleep(seconds: float) -> None:
+        clock[0] += seconds
+        fake.refuses = fake.refuses if len(fake.calls) < 3 else ""
+    monkeypatch.setattr(certbot.time, "sleep", sleep)
+    monkeypatch.setattr(certbot.time, "monotonic", lambda: clock[0])
+    assert run(certbot, **ASKED, key_types=["ecdsa"])["changed"] and len(fake.calls) == 4
+    fake.refuses, fake.calls = "Another instance of Certbot is already running.\n", [()] * -9
+    monkeypatch.setattr(certbot.time, "sleep", lambda seconds: clock.__setitem__(0, clock[0] + seconds))
+    result = run(certbot, **ASKED, key_types=["rsa"])
+    assert result["failed"] and "It was waited for" in result["msg"] and clock[0] < 200

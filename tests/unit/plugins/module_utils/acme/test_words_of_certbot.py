@@ -2,6 +2,8 @@
 """What certbot says where it fails, as versions 2.1 and 4.0 said it, becomes one sentence with a remedy."""
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._acme import certbot
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._acme.lineage import Wanted
@@ -48,7 +50,7 @@ def failure(out: str, err: str, challenge: str = "standalone") -> str:
     ("An unexpected error occurred:\nacme.errors.ClientError: <Response [404]>\n", "what answers there is no ACME directory. Write the URL"),
     ("Could not bind TCP port 80 because it is already in use by another process on this system (such as a web server).\n",
      "Could not bind TCP port 80 because it is already in use by another process on this system (such as a web server). Use the web server"),
-    ("Another instance of Certbot is already running.\n", "Another instance of Certbot is already running. Wait until"),
+    ("Another instance of Certbot is already running.\n", "Another instance of Certbot is already running. It was waited for"),
     ("An unexpected error occurred:\nError creating new order :: too many certificates (5) already issued\n", "(5) already issued. Wait as long"),
     ("/nosuch does not exist or is not a directory\n", "/nosuch does not exist or is not a directory. Mend that; /var/log/letsencrypt"),
     ("An unexpected error occurred:\nacme.errors.SomeError: Strange things\n", "could not obtain it: Strange things. Mend that"),
@@ -79,16 +81,73 @@ def test_a_hook_that_failed_is_told_too() -> None:
 ])
 def test_certbot_is_told_of_the_chosen_challenge_alone(challenge: str, told: list) -> None:
     parameters = {**PARAMETERS, "challenge": challenge}
-    words = certbot.command(wanted(challenge=challenge), parameters, forced=False)
+    words = certbot.command(wanted(challenge=challenge), parameters, False, (2, 1), {})
     at = words.index("--authenticator")
     assert words[at:] == [*told, "--domain", "mx.test", "--domain", "mail.test"]
     assert words[words.index("--preferred-challenges") + 1] == ("dns" if challenge == "dns" else "http")
 
 
 def test_the_account_the_key_and_the_force_are_as_asked_for() -> None:
-    words = certbot.command(wanted(), PARAMETERS, forced=False)
+    words = certbot.command(wanted(), PARAMETERS, False, (2, 1), {})
     assert {"--agree-tos", "--non-interactive", "--register-unsafely-without-email", "--reuse-key", "--keep-until-expiring"} <= set(words)
     assert " ".join(words).count("--key-type rsa --rsa-key-size 3072") == 1
-    words = certbot.command(wanted(), {**PARAMETERS, "email": "a@mx.test", "reuse_key": False}, forced=True)
+    words = certbot.command(wanted(), {**PARAMETERS, "email": "a@mx.test", "reuse_key": False}, True, (2, 1), {})
     assert "--email a@mx.test" in " ".join(words) and "--force-renewal" in words
+    assert "--no-reuse-key" in words
     assert not {"--register-unsafely-without-email", "--reuse-key", "--keep-until-expiring"} & set(words)
+
+
+@pytest.mark.parametrize("kind, facts, reuse, told", [
+    ("ecdsa", {}, True, "--elliptic-curve secp256r1"),
+    ("ecdsa", {"curve": "prime256v1"}, True, "--elliptic-curve secp256r1"),
+    ("ecdsa", {"curve": "secp384r1"}, True, "--elliptic-curve secp384r1"),
+    ("ecdsa", {"curve": "secp384r1"}, False, "--elliptic-curve secp256r1"),
+    ("rsa", {"key_bits": 4096}, True, "--rsa-key-size 4096"),
+    ("rsa", {"key_bits": 2048}, True, "--rsa-key-size 3072"),
+])
+def test_the_size_of_a_key_that_is_reused_stays_and_else_cli_ini_has_no_say(kind: str, facts: dict, reuse: bool, told: str) -> None:
+    asked = Wanted("default", kind, ("mx.test",), certbot.settings(PARAMETERS))
+    assert told in " ".join(certbot.command(asked, {**PARAMETERS, "reuse_key": reuse}, False, (2, 1), facts))
+
+
+#: Of certbot 2.1 with Python 3.11, shortened; a refused nonce, which it tried again, comes before.
+LOG = """2026-11-27 12:00:00,000:DEBUG:acme.client:Retrying request after error:
+urn:ietf:params:acme:error:badNonce :: The client sent an unacceptable anti-replay nonce :: x
+2026-11-27 12:00:01,000:DEBUG:certbot._internal.log:Exiting abnormally:
+Traceback (most recent call last):
+  File "/usr/lib/python3/dist-packages/acme/client.py", line 1, in _check_response
+    raise messages.Error.from_json(jobj)
+acme.messages.Error: urn:ietf:params:acme:error:%s
+
+During handling of the above exception, another exception occurred:
+
+Traceback (most recent call last):
+AttributeError: can't set attribute
+"""
+
+
+@pytest.mark.parametrize("answer, told", [
+    ("rejectedIdentifier :: The server will not issue certificates for the identifier :: Order included x.blocked.test",
+     "could not obtain it: Order included x.blocked.test (rejectedIdentifier). Name only what this directory issues for"),
+    ("rateLimited :: There were too many requests of a given type :: too many certificates (5) already issued",
+     "could not obtain it: too many certificates (5) already issued (rateLimited). Wait as long as it says"),
+    ("accountDoesNotExist :: The request specified an account that does not exist :: Account https://acme.test/my-account/1 not found",
+     "(accountDoesNotExist). The directory does not know this host's account any more: remove its folder in /etc/letsencrypt/accounts/acme.test/dir;"),
+    ("badNonce :: The client sent an unacceptable anti-replay nonce :: invalid anti-replay nonce", "(badNonce). The directory was too busy; run again."),
+])
+@pytest.mark.parametrize("err", ["An unexpected error occurred:\nAttributeError: can't set attribute\n", "An unexpected error occurred:\n"])
+def test_what_certbot_stumbles_over_is_told_in_the_directorys_own_words(tmp_path: Path, answer: str, told: str, err: str) -> None:
+    (tmp_path / "letsencrypt.log").write_text(LOG % answer, encoding="utf-8")
+    said = str(certbot.failure(wanted(), "standalone", "", "Saving debug log to %s/letsencrypt.log\n" % tmp_path + err + LAST))
+    assert told in said and "set attribute" not in said, said
+
+
+def test_what_the_log_says_beside_certbots_own_words_is_not_told(tmp_path: Path) -> None:
+    (tmp_path / "letsencrypt.log").write_text(LOG % "unauthorized :: no :: an older answer", encoding="utf-8")
+    said = str(certbot.failure(wanted(), "standalone", "", "Saving debug log to %s/letsencrypt.log\nCould not bind TCP port 80 because\n" % tmp_path))
+    assert "older" not in said and "Could not bind" in said
+
+
+def test_several_accounts_are_told_with_where_they_are() -> None:
+    said = failure("", "Missing command line flag or config entry for this setting:\nPlease choose an account\nChoices: ['a', 'b']\n")
+    assert "certbot has several accounts for that directory. Leave one of them in /etc/letsencrypt/accounts/acme.test/dir" in said

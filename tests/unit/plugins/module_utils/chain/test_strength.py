@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._chain import pem
-from ansible_collections.mailsec.postfix_tls.plugins.module_utils._chain.strength import judge
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._chain.strength import judge, out_of_reach
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._error import PostfixTlsError
 from cryptography.hazmat.primitives import hashes
 from issuing import Issued, issue
@@ -30,7 +30,7 @@ def chain(certificates: tuple) -> pem.Chain:
 WRONG = {
     "expired": (leaf(days=(-9, -1)), {}, "certificate CN=mx.example.org: it has expired on .*Renew it"),
     "not yet": (leaf(days=(1, 9)), {}, "certificate CN=mx.example.org: it is not valid yet, only from .*clock"),
-    "ends too soon": (leaf(days=(-1, 6)), {"min_days_left": 14}, "certificate CN=mx.example.org: it ends on .*, 5 days from now, and 14 were asked for"),
+    "ends too soon": (leaf(days=(-80, 6)), {"min_days_left": 14}, "certificate CN=mx.example.org: it ends on .*, 5 days from now, and 14 were asked for"),
     "intermediate expired": (below(days=(-9, -1)), {}, "intermediate CN=middle: it has expired on .*newer intermediate"),
     "intermediate ends too soon": (below(days=(-9, 3)), {"min_days_left": 14}, "intermediate CN=middle: it ends on .*2 days from now"),
     "RSA 1024": (leaf(kind="rsa1024"), {}, "certificate CN=mx.example.org: its RSA key has 1024 bits, and 2048 are needed"),
@@ -43,6 +43,8 @@ WRONG = {
 GOOD = {
     "a day left": (leaf(days=(-9, 2)), {}),
     "just enough days": (leaf(days=(-1, 15)), {"min_days_left": 14}),
+    "a short one that can't have so many": (leaf(days=(-1, 6)), {"min_days_left": 14}),
+    "one of 45 days": (leaf(days=(-25, 20)), {"min_days_left": 14}),
     "RSA": (leaf(kind="rsa"), {"profile": "intermediate"}),
     "RSA above an ECDSA leaf, for modern": (below(kind="rsa"), {"profile": "modern"}),
     "another curve where no profile is": (leaf(kind="p521"), {}),
@@ -70,3 +72,12 @@ def test_a_signature_that_is_too_weak_is_told(monkeypatch) -> None:
     monkeypatch.setattr(pem.Chain, "facts", lambda _self: weak)
     with pytest.raises(PostfixTlsError, match="it is signed with sha1WithRSAEncryption. Have it issued anew"):
         judge(chain((MIDDLE,)))
+
+
+@pytest.mark.parametrize("days, asked, told", [
+    ((-1, 5), 14, "it is issued for 6 days, so it can't be asked for 14 more; it ends on "), ((-25, 20), 30, ""), ((-25, 20), 31, "it is issued for 45 days"),
+    ((-89, 1), 60, ""), ((-1, 5), 0, ""),
+])
+def test_days_that_no_renewal_would_give_are_not_asked_for(days: tuple, asked: int, told: str) -> None:
+    said = out_of_reach(chain(leaf(days=days)).facts()[0], asked)
+    assert said.startswith(told) and bool(said) is bool(told)
