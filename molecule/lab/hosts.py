@@ -38,7 +38,7 @@ GROUPS = {
     "certificates": {"c-bullseye": "bullseye", "c-bookworm": "bookworm", "c-trixie": "trixie", "c-forky": "forky"},
     "policy": {
         "s-sender": "trixie", "s-good": "trixie", "s-selfsigned": "trixie", "s-wrongname": "trixie", "s-unknownca": "trixie", "s-expired": "trixie",
-        "s-plain": "trixie", "s-tls10": "bullseye", "s-broken": "trixie", "s-stripped": "trixie", "s-wrapped": "trixie", "s-exim": "trixie",
+        "s-plain": "forky", "s-tls10": "bullseye", "s-broken": "trixie", "s-stripped": "trixie", "s-wrapped": "bookworm", "s-exim": "trixie",
         "s-opensmtpd": "trixie",
     },
     "audit": {"log-bullseye": "bullseye", "log-bookworm": "bookworm", "log-trixie": "trixie", "log-forky": "forky"},

@@ -43,13 +43,16 @@ def made(source: str, entries: list, read: Callable[[str], str]) -> list:
     return found
 
 
-def complaints(source: str, entries: list, exists: Callable[[str], bool], where: str) -> list:
-    """One sentence for each thing that is missing. exists: whether a file is on the controller. where: what the user calls the entries."""
+def complaints(source: str, entries: list, exists: Callable[[str], bool], where: str, searched: list | None = None) -> list:
+    """One sentence for each thing that is missing. exists: whether a file is on the controller. where: what the user calls the entries.
+
+    searched: the folders in which exists looks for a relative path.
+    """
     told = []
     for position, entry in enumerate(entries):
         item = where.format(position)
         if entry.get("names"):
-            told += complaints(source, _chains(entry), exists, item + ("chains[{}]." if entry.get("chains") else ""))
+            told += complaints(source, _chains(entry), exists, item + ("chains[{}]." if entry.get("chains") else ""), searched)
             continue
         for key, on_controller in SOURCES[source].values():
             if key and not entry.get(key):
@@ -57,9 +60,20 @@ def complaints(source: str, entries: list, exists: Callable[[str], bool], where:
             elif key and (wrong := _no_path(key, entry[key])):
                 told.append("%s%s%s" % (item, key, wrong))
             elif on_controller and not holds_key(entry[key]) and not exists(entry[key]):
-                told.append("%s%s = %s: there is no such file on the controller; where it is on the host, set tls_certificate_source to remote." % (
-                    item, key, shown(entry[key])))
+                looked = " (looked in %s)" % ", ".join(searched) if searched and entry[key][:1] not in ("/", "~") else ""
+                told.append("%s%s = %s: there is no such file on the controller%s; where it is on the host, set tls_certificate_source to remote." % (
+                    item, key, shown(entry[key]), looked))
     return told
+
+
+def unused(source: str, entries: list, where: str) -> list:
+    """A sentence where key and chain are named and the source takes neither."""
+    named = [
+        where.format(position) + key for position, entry in enumerate(entries if source == "none" else ())
+        for key in ("key_file", "chain_file", "key_content", "chain_content", "chains") if entry.get(key)
+    ]
+    return ["%s: set, and tls_certificate_source = none makes no use of it. For files on the controller set that to files, on the host to remote." % (
+        ", ".join(named))] if named else []
 
 
 def misplaced(data: object, where: str = "") -> list:

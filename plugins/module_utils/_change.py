@@ -6,10 +6,12 @@ from __future__ import annotations
 import os
 from contextlib import nullcontext
 from dataclasses import replace
+from functools import cached_property
 from typing import ContextManager, Sequence
 
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._error import PostfixTlsError
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._intent import propose
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix import startable
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.command import runner
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.instance import Instance, Run
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.service import Service
@@ -19,6 +21,7 @@ from ansible_collections.mailsec.postfix_tls.plugins.module_utils._steps.draft i
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._transaction import files, leftovers, places
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._transaction.apply import RENEWAL, Outcome, Transaction
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._transaction.editing import EditLock
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._transaction.files import FileState
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._transaction.kept import Kept, Outdated, Undone, summary_of
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._transaction.plan import FileChange, Plan
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._transaction.stopwatch import Stopwatch
@@ -35,6 +38,17 @@ _INTERRUPTED = {
 
 #: How often a change is planned anew because somebody else has written meanwhile.
 _TRIES = 5
+
+
+#: A Postfix that was stopped before the run.
+_STOPPED = {
+    "check": "stopped",
+    "verdict": "note",
+    "observed": "Postfix does not run, and was not started, so that nothing could be proven on the wire",
+    "expected": "a Postfix that runs, or one that is stopped on purpose",
+    "fix": "start it and run again, or have it started (tls_hardening_start_stopped, start_stopped of the module)",
+    "reference": "postfix(1)",
+}
 
 
 def carry_out(params: dict, predict: bool, diff: bool) -> dict:
@@ -81,11 +95,13 @@ class Change:
         if self.predict:
             return self._predicted(host)
         with self.kept.locked(editing=self._editing) as taken_back, self._alone():
+            action = self._action()
             host, proposal, proof, outcome = self._carried_out()
             if self.params["state"] == "restored" or proposal.renewal:
                 proposal.plan.findings += renewal.settle(self.run, self.params["config_directory"])
         if self.params["state"] == "restored":
             proposal.receiving = _receives_encrypted(self.read())
+        self._note(proposal, action != self.params["action"], not outcome.changed and action != "none")
         told = self._told(host, proposal, taken_back)
         told["findings"] = told["findings"] + proof.findings
         if outcome.changed:
@@ -94,6 +110,7 @@ class Change:
             told,
             changed=outcome.changed,
             action_taken=outcome.action_taken,
+            running=self._service.running(),
             transaction=outcome.transaction or "",
             resumed=outcome.resumed,
             results=outcome.results,
@@ -163,16 +180,22 @@ class Change:
 
     def _predicted(self, host: Instance) -> dict:
         proposal = self._reviewed(host)
-        if self.params["action"] != "none":
+        if self._action() != "none":
             self._proof(proposal).foreseen()
         resumed = self.kept.pending.exists()
         if resumed:
             proposal.plan.findings.append(_INTERRUPTED)
-        changed = bool(proposal.plan.changes) or resumed
+        action, running = self._action(), self._service.running()
+        changed = bool(proposal.plan.changes) or resumed or (action != "none" and not running)
+        live = changed and action != "none" and (resumed or not running or not _upgrades(proposal.plan))
+        if live:
+            self._ready(proposal)
+        self._note(proposal, action != self.params["action"], not changed and action != "none")
         return dict(
             self._told(host, proposal),
             changed=changed,
-            action_taken=self.params["action"] if changed and (resumed or not _upgrades(proposal.plan)) else "none",
+            action_taken=action if live else "none",
+            running=running or live,
             transaction="",
             resumed=resumed,
         )
@@ -231,7 +254,7 @@ class Change:
         ours = self.params["conflicts"] == "ours"
         undone, generations = Undone(), self._to_undo()
         for generation in generations:
-            generation.undo(undone, ours, renewal.SHARED)
+            generation.undo(undone, ours, renewal.shared())
         self._undo_shared(generations, undone)
         if undone.conflicts and not ours:
             raise PostfixTlsError(
@@ -247,6 +270,37 @@ class Change:
         self._summary = [line for change in plan.changes for line in summary_of(change)] or ["there is nothing to put back"]
         return Proposal(plan, names=[host.effective("myhostname")], receiving=_receives_encrypted(host))
 
+    @cached_property
+    def _service(self) -> Service:
+        return Service(
+            self.run, self.params["config_directory"], self.verify["start_timeout"],
+            lambda: startable.taken(self.read(), self._service.master()), self.kept.lock, self.read().effective("queue_directory"),
+        )
+
+    def _action(self) -> str:
+        """How a change is made live: not at all where somebody stopped Postfix, unless asked to. One that a killed run left down was not."""
+        wanted = self.params.get("start_stopped") or self.kept.pending.exists() or self._service.running()
+        wanted = wanted or not os.path.isdir(self.read().effective("queue_directory"))  # without its queue nobody can tell
+        return self.params["action"] if wanted else "none"
+
+    def _faults(self, proposal: Proposal) -> list:
+        """What would stop Postfix from starting with the plan, or as it is written where nothing is planned."""
+        return startable.faults(startable.planned(self.read(), proposal.plan.changes), self._service.master())
+
+    def _ready(self, proposal: Proposal) -> None:
+        for fault in self._faults(proposal):
+            raise PostfixTlsError(fault.item, fault.value, fault.reason, "%s Postfix could not start again so; nothing was changed." % fault.remedy)
+
+    def _note(self, proposal: Proposal, stopped: bool, unchanged: bool) -> None:
+        """stopped: Postfix does not run, and was left so. unchanged: nor was it restarted, but somebody may."""
+        if stopped:
+            proposal.plan.findings.append(_STOPPED)
+        for fault in self._faults(proposal) if unchanged else ():
+            proposal.plan.findings.append({
+                "check": "startable", "verdict": "note", "observed": "Postfix runs, but could not start again: %s: %s" % (fault.item, fault.reason),
+                "expected": "files that Postfix can start with", "fix": fault.remedy.rstrip("."), "reference": "postfix(1), master(5)",
+            })
+
     def _to_undo(self) -> list:
         """Generations, the newest first."""
         pending, previous, asked = self.kept.pending, self.kept.previous, self.params["transaction"]
@@ -259,30 +313,33 @@ class Change:
 
     def _undo_shared(self, generations: list, undone: Undone) -> None:
         """What all instances share is there as long as one needs it, and is never of an older release than it is now."""
-        rows = [(path, state) for generation in generations for path, state, _secret in generation.states() if path in renewal.SHARED]
-        if not rows:
-            return
         request = os.path.join(self.params["config_directory"], renewal.REQUEST)
-        here = (undone.after.get(request) or files.read(request)).content is not None
-        needed = here or renewal.needed_elsewhere(self.run, self.params["config_directory"])
-        for path, state in rows:
-            there = (undone.after.get(path) or files.read(path)).content is not None
-            if there is not needed and (state.content is not None) is needed:
-                undone.after[path] = state
+        if request not in undone.after and not any(row["path"] in renewal.shared() for generation in generations for row in generation.rows()):
+            return
+        here = (undone.after.get(request) or files.read(request)).content
+        needed = {} if here is None else renewal.shared_files(self.params["config_directory"], here)
+        if here is None and renewal.needed_elsewhere(self.run, self.params["config_directory"]):
+            return
+        for path in renewal.shared():
+            there = files.read(path).content is not None
+            if there is not (path in needed) and (not there or here is None):
+                undone.after[path] = needed.get(path, FileState(None))
 
     def _transaction(self, proof: Proof, lock: EditLock) -> Transaction:
-        service = Service(self.run, self.params["config_directory"], self.verify["start_timeout"], lambda: self.read().bound(), self.kept.lock)
+        service = self._service
         service.make_live = self.stopwatch.timed("live", service.make_live)
         service.wait = self.stopwatch.timed("live", service.wait)
         proof.logged = service.log
         return Transaction(
             kept=self.kept,
-            action=self.params["action"],
+            action=self._action(),
             service=service,
             check=proof.of_files,
             prove=self.stopwatch.timed("prove", proof.on_the_wire),
             observe=self.stopwatch.timed("prove", proof.observed),
             kind=self.kind if self.params["state"] == "present" else "restored",
+            ready=lambda: self._ready(proof.proposal),
+            stopped=not (service.running() or self.kept.pending.exists()),
             written=lock.release,
             restoring=self._editing,
         )
@@ -296,7 +353,7 @@ def _upgrades(plan: Plan) -> bool:
     """Whether only our own programs become those of another release, for a renewal that stays as it is."""
     def is_program(change: FileChange) -> bool:
         requested = change.verb == "change" and change.path.endswith("/" + renewal.REQUEST)
-        return requested or change.path in renewal.SHARED or renewal.is_unit(change.path)
+        return requested or change.path in renewal.shared() or renewal.is_unit(change.path)
 
     return bool(plan.changes) and all(map(is_program, plan.changes))
 

@@ -24,7 +24,10 @@ _PEM_KEY = r"-{1,5} ?BEGIN [A-Z0-9 ]*PRIVATE KEY ?-{1,5}(?:(?!-{1,5} ?(?:BEGIN|E
 _BASE64_KEY = r"(?<![A-Za-z0-9+/])(?:M[A-Za-z0-9+/]|b3BlbnNz)[A-Za-z0-9+/]{38,}(?:(?:\\+[rn]|[\r\n])+[ \t]*[A-Za-z0-9+/]+|[ \t]+[A-Za-z0-9+/]{20,})*=*"
 _KEY = re.compile("(?P<pem>%s)|%s" % (_PEM_KEY, _BASE64_KEY), re.DOTALL)
 #: How the DER of a key begins: a version (PKCS#1, PKCS#8, SEC 1, PKCS#12), or the algorithm of an encrypted one (RFC 5958 section 3).
-_KEY_DER = re.compile(rb"\x30(?:[\x00-\x7f]|\x81.|\x82..)(?:\x02\x01[\x00-\x03]|\x30[\x00-\x7f]\x06[\x09\x0a]\x2a\x86\x48\x86\xf7\x0d\x01(?:\x05|\x0c\x01))", re.DOTALL)
+_KEY_DER = re.compile(
+    rb"\x30(?:[\x00-\x7f]|\x81.|\x82..)(?:\x02\x01[\x00-\x03]|\x30[\x00-\x7f]\x06[\x09\x0a]\x2a\x86\x48\x86\xf7\x0d\x01(?:\x05|\x0c\x01))",
+    re.DOTALL,
+)
 #: A part of what is encoded in base64, as a key's lines are; no name or fingerprint is that long without a mark and in both cases, and a path has more slashes.
 _DENSE = re.compile(r"(?=[A-Za-z0-9+/]{60})(?!(?:[A-Za-z0-9+]*/){4})(?=[^a-z]*[a-z])(?=[^A-Z]*[A-Z])(?=[^0-9]*[0-9])[A-Za-z0-9+/]{60}")
 

@@ -231,6 +231,9 @@ options:
         written; what Postfix would take and not mean is refused, and what would not hold is told in RV(findings), with the line to write.
       - The table is a C(texthash). From 10,001 entries on it is C(lmdb) where the host has that, else the host's C(default_database_type); its index is made
         aside and put in place as a whole.
+      - With an entry at V(encrypt) or above, C(tls_required_enable) (Postfix 3.10) becomes C(no), unless O(parameters) has it. Else the header
+        C(TLS-Required) with the value C(No) in a message (RFC 8689) has it delivered in the clear, whatever the entry says.
+      - A table of files behind it that Postfix can't open is refused, for mail that no entry is for would wait.
     type: dict
     suboptions:
       path:
@@ -347,6 +350,12 @@ options:
     type: str
     choices: [restart, reload, none]
     default: restart
+  start_stopped:
+    description:
+      - Whether a Postfix that does not run is started. By default it stays stopped, as somebody stopped it; a change is written and checked,
+        but not proven on the wire, and RV(findings) says so. One that a killed run left stopped is started all the same.
+    type: bool
+    default: false
   verify:
     description: How chains and listeners are proven.
     type: dict
@@ -367,7 +376,9 @@ options:
         type: float
         default: 10.0
       start_timeout:
-        description: Seconds that Postfix may take to come up.
+        description:
+          - Seconds that Postfix may take to come up. C(postfix check) may take four times as long, a restart six times, for they go through the
+            whole mail queue; what takes longer is ended, and the old state is put back.
         type: float
         default: 30.0
       unproven:
@@ -476,6 +487,11 @@ action_taken:
   returned: always
   type: str
   sample: restart
+running:
+  description: Whether Postfix runs, in check mode whether it would.
+  returned: success
+  type: bool
+  sample: true
 findings:
   description: What the postmaster should know, for instance why the receiving side stays off.
   returned: always
@@ -674,6 +690,7 @@ ARGUMENT_SPEC = {
     "public_encrypt": {"type": "str", "choices": ["refuse", "allow"], "default": "refuse"},
     "unsupported": {"type": "str", "choices": ["refuse", "skip"], "default": "refuse"},
     "action": {"type": "str", "choices": ["restart", "reload", "none"], "default": "restart"},
+    "start_stopped": {"type": "bool", "default": False},
     "verify": {
         "type": "dict",
         "apply_defaults": True,

@@ -178,7 +178,7 @@ results:
           sample: ""
         clear_by_header:
           description:
-            - Whether a message with the header C(TLS-Required: No) (RFC 8689) goes there as at level V(may), and so in the clear.
+            - Whether a message with the header C(TLS-Required) and the value C(No) (RFC 8689) goes there as at level V(may), so in the clear.
             - That is so with C(tls_required_enable), which Postfix has since 3.10 and switches on by default.
           type: bool
           sample: false

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 FORMATS = {
@@ -20,6 +20,8 @@ KINDS = {
     "rsa": lambda: rsa.generate_private_key(65537, 2048),
     "rsa1024": lambda: rsa.generate_private_key(65537, 1024),
     "rsa3072": lambda: rsa.generate_private_key(65537, 3072),
+    "p384": lambda: ec.generate_private_key(ec.SECP384R1()),
+    "ed25519": ed25519.Ed25519PrivateKey.generate,
     "p521": lambda: ec.generate_private_key(ec.SECP521R1()),
 }
 
@@ -47,10 +49,12 @@ class Issued:
 def issue(
     name: str, issuer: Issued | None = None, *, names: tuple = (), authority: bool = False, days: tuple = (-1, 30), kind: str = "ec",
     client: bool = False, digest: hashes.HashAlgorithm = hashes.SHA256(), key: object = None, identifiers: bool = True,
+    extensions: tuple | None = None,
 ) -> Issued:
     """names: for subjectAltName, the name itself without. days: from now, of the first and the last. kind: of KINDS.
 
     client: not for servers. digest: of the issuer's signature. key: one that is there already. identifiers: of both keys, RFC 5280 section 4.2.1.1.
+    extensions: in place of subjectAltName and extendedKeyUsage; of an authority, beside its others.
     """
     key = key or KINDS[kind]()
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
@@ -65,11 +69,13 @@ def issue(
     if identifiers:
         builder = builder.add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
         builder = builder.add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), critical=False)
-    if not authority:
+    for extension in extensions or ():
+        builder = builder.add_extension(extension, critical=False)
+    if not authority and extensions is None:
         usage = ExtendedKeyUsageOID.CLIENT_AUTH if client else ExtendedKeyUsageOID.SERVER_AUTH
         builder = builder.add_extension(x509.SubjectAlternativeName([_general(entry) for entry in names or (name,)]), critical=False)
         builder = builder.add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
-    return Issued(key, builder.sign(signer, digest))
+    return Issued(key, builder.sign(signer, None if isinstance(signer, ed25519.Ed25519PrivateKey) else digest))
 
 
 def _general(name: str) -> x509.GeneralName:

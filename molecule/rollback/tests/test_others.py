@@ -26,7 +26,7 @@ while [ -e /run/writing ]; do
   number=$((number + 1))
   postconf -e header_size_limit=$number && echo $number > /run/main.last
   postconf -F pickup/unix/process_limit=$((number % 500 + 1)) && echo $((number % 500 + 1)) > /run/master.last
-  test "$(postconf -h header_size_limit)" = $number || echo "main.cf: $number" >> /run/lost
+  grep -q "^header_size_limit = $number" /etc/postfix/main.cf || echo "main.cf: $number" >> /run/lost
   echo >> /run/written
   sleep 0.05
 done
@@ -111,10 +111,9 @@ def test_of_what_others_write_during_runs_failed_runs_and_rollbacks_nothing_is_l
     def meet(host: Host) -> tuple:
         host.run(WRITER)
         results = []
-        for turn in range(1, 3):
-            results.append(change(host, parameters={"smtp_tls_loglevel": turn, "smtp_tls_note_starttls_offer": bool(turn % 2)}))
-            results.append(change(host, services={"smtp/inet": {"smtpd_tls_exclude_ciphers": "ALL"}}, verify={"start_timeout": 10}))
-            results.append(change(host, state="restored"))
+        results.append(change(host, parameters={"smtp_tls_loglevel": 3, "smtp_tls_note_starttls_offer": False}))
+        results.append(change(host, services={"smtp/inet": {"smtpd_tls_exclude_ciphers": "ALL"}}, verify={"start_timeout": 10}))
+        results.append(change(host, state="restored"))
         host.run("rm /run/writing; while [ -e /run/writer ]; do sleep 0.1; done")
         lost = host.run("cat /run/lost 2>/dev/null || :")
         last = [host.run("cat /run/%s.last" % name).strip() for name in ("main", "master")]
@@ -123,8 +122,8 @@ def test_of_what_others_write_during_runs_failed_runs_and_rollbacks_nothing_is_l
 
     for name, (results, lost, last, now, written) in each(HOSTS, meet).items():
         assert (lost, now) == ("", last), (name, written)
-        assert [result["failed"] for result in results] == [False, True, False] * 2, (name, [result.get("msg") for result in results])
-        assert written > 30, name
+        assert [result["failed"] for result in results] == [False, True, False], (name, [result.get("msg") for result in results])
+        assert written > 60, name
         assert Host(name).run("ls /etc/postfix | grep tmp || :") == ""
 
 

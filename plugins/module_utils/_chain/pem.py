@@ -99,7 +99,7 @@ def chain(name: str, key: str, certificates: str) -> Chain:
 
 def mended(text: str) -> str:
     """A text in which every block has its lines as RFC 7468 has them, and a trusted certificate of OpenSSL is a certificate as others are."""
-    text = text.lstrip("\ufeff")
+    text = text.replace("\0", "").lstrip("\ufeff")  # UTF-16 without its mark
     if re.search(r"-----(\\r)?\\n|\\n-----", text):
         text = _WRITTEN_OUT.sub("\n", text)
     return _LOOSE.sub(_mended_block, text)

@@ -42,6 +42,11 @@ def text(item: str, path: str) -> str:
             item, path, "it is binary (DER or PKCS#12), and Postfix takes text (PEM)",
             "Convert it: openssl x509 -inform DER, openssl pkey -inform DER, or openssl pkcs12 -nodes.",
         )
+    return decoded(content)
+
+
+def decoded(content: bytes) -> str:
+    """As text, whatever the encoding: PEM is ASCII, and what is not stands beside it."""
     return content.decode("utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8", "replace")
 
 

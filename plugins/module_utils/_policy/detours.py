@@ -13,12 +13,14 @@ from __future__ import annotations
 import ipaddress
 import os
 import re
-from typing import Iterator, NamedTuple
+from functools import partial
+from typing import Callable, Iterator, NamedTuple
 
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._error import PostfixTlsError
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._policy.explain import default_level
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._policy.lint import Policies, Warned, entry
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._policy.lookup import LOCAL, kind, tables
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._policy.nexthop import looked_up
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._policy.syntax import keys
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.instance import effective_values
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.master_cf import Service
@@ -44,26 +46,25 @@ class Detour(NamedTuple):
     partner: str = ""
 
 
-def ways_round(told: Policies) -> Iterator[Warned]:
+def _ways(source: Callable, told: Policies) -> Iterator[Warned]:
     """Where less than encrypt holds, each once."""
     partners, seen = told.mandatory(), set()
-    for source in _SOURCES if partners else ():
-        for detour in source(told, partners):
-            policy = told.explainer.policy(detour.hop, detour.service)
-            way = (detour.hop, detour.where, policy.level)
-            if not policy.wrong and not keeps_level(policy.level, "encrypt") and way not in seen:
-                seen.add(way)
-                yield Warned(
-                    "%s: mail of %s can go to %s, where %s holds, and so in the clear" % (
-                        detour.where, detour.partner or "named partners", detour.hop, policy.level),
-                    _EXPECTED, _remedy(told, detour),
-                )
+    for detour in source(told, partners) if partners else ():
+        policy = told.explainer.policy(detour.hop, detour.service)
+        way = (detour.hop, detour.where, policy.level)
+        if not policy.wrong and not keeps_level(policy.level, "encrypt") and way not in seen:
+            seen.add(way)
+            yield Warned(
+                "%s: mail of %s can go to %s, where %s holds, and so in the clear" % (
+                    detour.where, detour.partner or "named partners", detour.hop, policy.level),
+                _EXPECTED, _remedy(told, detour),
+            )
 
 
 def _remedy(told: Policies, detour: Detour) -> str:
     """An entry, where our table is asked; else how to have it asked, too."""
     name, service = "%s_tls_policy_maps" % detour.service.program, detour.service
-    line = entry(detour.hop.lower(), "encrypt") if re.match(r"[\w.\[-]", detour.hop) and not re.match("(unix|inet):", detour.hop) else ""
+    line = entry(detour.hop.lower(), "encrypt") if re.match(r"[\w.\[-]", detour.hop) and not detour.hop.startswith("unix:") else ""
     if told.table in tables(told.host.effective(name, service)) and line:
         return line
     if name in service.overrides:
@@ -150,7 +151,7 @@ def _filtering(told: Policies) -> Iterator[tuple]:
 def _detours(told: Policies, transport: str, hop: str, where: str, partner: str) -> Iterator[Detour]:
     service = told.client(transport)
     for each in re.split(r"[,\s]+", hop or partner.lstrip(".")) if service else ():
-        yield Detour(each, service, where)
+        yield Detour(looked_up(each), service, where)
 
 
 def _on_loopback(hop: str) -> bool:
@@ -174,9 +175,6 @@ def _rewritten(told: Policies, partners: list) -> Iterator[Detour]:
                 for route in map(told.router.route, sorted(others)):
                     for hop in route.next_hops if route.smtp else ():
                         yield Detour(hop, route.service, "%s (%s, %s)" % (name, table, key), domain)
-
-
-_SOURCES = (_fallback_relays, _by_sender, _transports, _routes, _filters, _rewritten)
 
 
 def unlisted(told: Policies) -> Iterator[Warned]:
@@ -205,4 +203,6 @@ def other_instances(told: Policies) -> Iterator[Warned]:
 
 
 #: Beside those of lint.
-RULES = (ways_round, unlisted, other_instances)
+RULES = (
+    *(partial(_ways, source) for source in (_fallback_relays, _by_sender, _transports, _routes, _filters, _rewritten)), unlisted, other_instances,
+)

@@ -152,7 +152,8 @@ def sendable(told: Policies) -> None:
             policy = told.explainer.policy(hop, own[transport]) if transport in own else None
             if policy and policy.wrong and policy.source == told.table:
                 raise PostfixTlsError(
-                    "policy for %s" % policy.key, policy.text, "mail to it goes by transport %s (%s), and no mail goes there: %s" % (transport, table, policy.wrong),
+                    "policy for %s" % policy.key, policy.text,
+                    "mail to it goes by transport %s (%s), and no mail goes there: %s" % (transport, table, policy.wrong),
                     "Use another level or other attributes here, or change that transport.",
                 )
 

@@ -73,7 +73,7 @@ class Router:
             transport, because = named or transport, "transport_maps (%s, %s)" % (found.table, found.key)
         hops = re.split(r"[,\s]+", hop) if self._host.version >= SEVERAL_SINCE else [hop]
         service = next((service for service in self._host.services if (service.name, service.kind) == (transport, "unix")), None)
-        return Route(transport, service, tuple(filter(None, hops)), because)
+        return Route(transport, service, tuple(looked_up(hop) for hop in hops if hop), because)
 
     def named_hops(self) -> set:
         """Every next hop that main.cf and tables name in so many words, where their tables can be listed."""
@@ -138,6 +138,11 @@ class Router:
     def _split(value: str, hop: str) -> tuple:
         transport, _colon, named = value.partition(":")
         return transport, named or hop
+
+
+def looked_up(hop: str) -> str:
+    """A next hop of lmtp(8) may say what kind of socket it is, which is no part of what is looked up: inet:mx.example.org:24. Source: lmtp(8)."""
+    return re.sub("^inet:", "", hop)
 
 
 def _address(recipient: str) -> str:

@@ -154,7 +154,10 @@ def _misplaced(name: str, value: str, level: str, before: dict, version: tuple) 
 
 
 def no_handshake(level: str, attributes: dict, version: tuple) -> str:
-    """Why no handshake of an answer that Postfix took ever begins: it is judged once there is a server to speak to. At level may, mail goes in the clear then."""
+    """Why no handshake of an answer that Postfix took ever begins: it is judged once there is a server to speak to.
+
+    At level may, mail goes in the clear then.
+    """
     grade, protocols = attributes.get("ciphers", "high"), attributes.get("protocols", "")
     if grade.lower() not in values.GRADES:
         return "ciphers=%s is no cipher grade" % grade

@@ -215,14 +215,6 @@ class Instance:
                 return meaning
         return "none"
 
-    def bound(self) -> list:
-        """(address, port) of every socket that master(8) opens for receiving; names that are no addresses are left out."""
-        found = []
-        for service in self.receiving:
-            _host, port, _public = self._reach(service.name)
-            found += [(address, port) for name in self._interfaces(service.name) for address in addresses.WILDCARDS.get(name, (name,))]
-        return [(address, port) for address, port in found if re.fullmatch(r"[0-9.]+|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*", address)]
-
     def _interfaces(self, name: str) -> list:
         host, _port = addresses.split(name)
         return [host] if host else addresses.interfaces(self.values.get("inet_interfaces", ""))

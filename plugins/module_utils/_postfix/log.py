@@ -9,6 +9,7 @@ import stat
 import time
 from typing import Callable
 
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._error import PostfixTlsError
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.main_cf import MainCf
 
 DEFAULT_DIRECTORY = "/etc/postfix"
@@ -90,7 +91,7 @@ class MailLog:
             return []
         try:
             _status, out, _err = self._run(["journalctl", "--quiet", "--no-pager", "--output=short", "SYSLOG_FACILITY=2", *which])
-        except OSError:
+        except (OSError, PostfixTlsError):
             return []
         return [printable(line[:LONGEST]) for line in out.split("\n") if line]
 

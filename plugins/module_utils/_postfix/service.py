@@ -3,11 +3,10 @@
 """Postfix as a running service: check, restart, reload, wait, and what it logged meanwhile."""
 from __future__ import annotations
 
-import errno
 import inspect
 import os
 import re
-import socket
+import shutil
 import sys
 import time
 from typing import Callable
@@ -18,56 +17,80 @@ from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.insta
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.log import DEFAULT_DIRECTORY, MailLog
 
 
-#: A shell that goes on when whoever ran it is killed: it takes in itself what its commands say, for their output would end them
-#: once nobody reads it, and between stop and start Postfix would be left down.
-_OUTLIVING = 'told=$({ %s; } 2>&1); status=$?; printf "%%s\\n" "$told" >&2; exit $status'
-
 #: A Postfix that does not run can't be stopped, and is started all the same.
 _STOP_AND_START = 'postfix -c "$0" stop 2>/dev/null; postfix -c "$0" start'
 
 #: Seconds that a delivery may take to end before Postfix is restarted; meanwhile master(8) starts no process, so whoever needs a new one waits.
 _DELIVERING = 5
 
+#: How often the time that Postfix may take to come up its commands may take: C(postfix check) and C(postfix start) go through the whole mail
+#: queue (postsuper(1)), a restart does so after a stop. At least as many seconds.
+_CHECKING, _RESTARTING, _AT_LEAST = 4, 6, 10
+
+#: A unit of its own, out of reach of whoever ends the session that this run came by (logind.conf(5) KillUserProcesses).
+_UNIT_OF_ITS_OWN = ["systemd-run", "--scope", "--quiet", "--collect", "--"]
+
+_SYSTEMD = "/run/systemd/system"
+
 
 class Service:
     """The service manager is found, not configured: systemd where it runs, else the init script, else postfix(1)."""
 
-    def __init__(self, run: Run, directory: str, start_timeout: float, bound: Callable[[], list] = list, lock: str | None = None) -> None:
-        """bound: (address, port) of each socket that Postfix is to listen on. lock: a file that one restart at a time holds, and that is there."""
+    def __init__(self, run: Run, directory: str, start_timeout: float, taken: Callable[[], list] = list, lock: str | None = None, queue: str | None = None) -> None:
+        """start_timeout: in seconds. taken: what Postfix can't listen on now, in words.
+
+        lock: a file that one restart at a time holds, and that is there. queue: queue_directory, asked for without.
+        """
         self._run = run
         self._directory = directory
         self._start_timeout = start_timeout
-        self._bound = bound
+        self._taken = taken
         self._lock = lock
         self._log = MailLog(run, directory)
         self._before: int | None = None
-        self._queue: str | None = None
+        self._queue = queue
+
+    def running(self) -> bool:
+        """Whether there is a master(8)."""
+        return self.master() is not None
 
     def check(self) -> None:
         """C(postfix check): permissions, directories, parameters that do not parse."""
-        status, _out, err = self._run(["postfix", "-c", self._directory, "check"])
+        status, _out, err = self._run(["postfix", "-c", self._directory, "check"], limit=self._limit(_CHECKING))
         if status != 0:
             raise PostfixTlsError("postfix check", None, _first_line(err), "Its own words are above.", log=self.log())
 
     def make_live(self, action: str) -> None:
         """action: restart or reload. Returns when the command has, which is before Postfix answers: see wait."""
-        if action == "reload" and self._master() is not None:
-            commands = {"postfix reload": ["postfix", "-c", self._directory, "reload"]}
-        else:
-            commands = self._restart()
-            name, command = commands.popitem()
-            commands[name] = self._drained(command)
-        self._before = self._master() if action == "restart" else None
-        for name, command in commands.items():
-            status, _out, err = self._run(command)
-            if status != 0:
-                raise PostfixTlsError(name, None, _first_line(err), "Postfix did not come up.", log=self._why(command))
+        if action == "reload" and self.running():
+            self._before = None
+            self._do("postfix reload", ["postfix", "-c", self._directory, "reload"], self._run)
+            return
+        self._before = self.master() if action == "restart" else None
+        before, (name, command) = self._restart()
+        for first in before:
+            self._do(" ".join(first[:2]), first, self._run)
+        self._do(name, command, self._to_the_end)
+
+    def stop(self) -> None:
+        """For a Postfix that was stopped before, and has been started in vain; one that does not run can't be stopped."""
+        unit = self._managed()
+        self._run(["systemctl", "stop", unit] if unit else ["postfix", "-c", self._directory, "stop"], limit=self._limit(_RESTARTING))
+
+    def _do(self, name: str, command: list, run: Callable) -> None:
+        status, _out, err = run(command, limit=self._limit(_RESTARTING))
+        if status != 0:
+            raise PostfixTlsError(name, None, _first_line(err), "Postfix did not come up.", log=self._why(command))
+
+    def _limit(self, times: int) -> float:
+        """Seconds that a command of Postfix may take."""
+        return max(times * self._start_timeout, _AT_LEAST)
 
     def wait(self) -> None:
         """Until master(8) runs, and after a restart a new one; whether its ports answer is for the proof to see."""
         deadline = time.monotonic() + self._start_timeout
         while time.monotonic() < deadline:
-            master = self._master()
+            master = self.master()
             if master is not None and master != self._before:
                 return
             time.sleep(0.05)
@@ -83,23 +106,25 @@ class Service:
         """The last lines since C(mark_log) in which Postfix warns."""
         return self._log.warnings(most)
 
-    def _restart(self) -> dict:
-        """{name: command}; none leaves Postfix down when this run is killed midway."""
-        first = self._directory == DEFAULT_DIRECTORY
-        unit = self._unit() or ("postfix" if first else None)
-        if unit and os.path.isdir("/run/systemd/system"):
+    def _restart(self) -> tuple:
+        """(commands that make way for it, (name, command))."""
+        unit = self._managed()
+        if unit:
             # systemd counts starts, and after a few in a row it lets a unit lie: then the old state would not come up either.
-            return {
-                "systemctl reset-failed": ["systemctl", "reset-failed", "postfix*.service"],
-                "systemctl restart %s" % unit: ["systemctl", "restart", unit],
-            }
-        if first and os.access("/etc/init.d/postfix", os.X_OK):
-            return {"/etc/init.d/postfix restart": ["sh", "-c", _OUTLIVING % '"$0" restart', "/etc/init.d/postfix"]}
-        return {"postfix start": ["sh", "-c", _OUTLIVING % _STOP_AND_START, self._directory]}
+            return [["systemctl", "reset-failed", "postfix*.service"]], ("systemctl restart %s" % unit, ["systemctl", "restart", unit])
+        if self._directory == DEFAULT_DIRECTORY and os.access("/etc/init.d/postfix", os.X_OK):
+            return [], ("/etc/init.d/postfix restart", ["/etc/init.d/postfix", "restart"])
+        return [], ("postfix start", ["sh", "-c", _STOP_AND_START, self._directory])
+
+    def _managed(self) -> str | None:
+        """The unit by which systemd starts this instance; None where it does not."""
+        if not os.path.isdir(_SYSTEMD):
+            return None
+        return self._unit() or ("postfix" if self._directory == DEFAULT_DIRECTORY else None)
 
     def _why(self, command: list) -> list:
         """Since 3.10 Postfix's own log is not open yet when master(8) finds a port taken, and its word is lost."""
-        return [*_taken(self._bound()), *(self.log() or self._journal(command))]
+        return [*self._taken(), *(self.log() or self._journal(command))]
 
     def _journal(self, command: list) -> list:
         """What systemd kept of a start that failed before Postfix could log anything."""
@@ -108,53 +133,46 @@ class Service:
         _status, out, _err = self._run(["journalctl", "--no-pager", "--quiet", "--output=cat", "--lines=5", "--unit", command[-1]])
         return [line.strip() for line in out.splitlines() if line.strip()]
 
-    def _drained(self, command: list) -> list:
-        """The same command, once what is being delivered has been noted, and no other restart is under way."""
+    def _to_the_end(self, command: list, limit: float) -> tuple:
+        """As Run: the same command, once what is being delivered has been noted and no other restart is under way; to its end, whoever dies
+        meanwhile, and ended after the limit.
+        """
         if self._lock is None:
-            return command
-        arguments = [self._lock, self._queue_directory(), str(self._master() or 0), str(_DELIVERING)]
-        return [sys.executable, "-c", inspect.getsource(drain), *arguments, *command]
+            return self._run(command, limit=limit)
+        arguments = [self._lock, self._queue_directory(), str(self.master() or 0), str(_DELIVERING), "%d" % limit]
+        # Isolated: else a file in the working directory that is called as a module of Python would be run by root.
+        program = [sys.executable, "-I", "-c", inspect.getsource(drain), *arguments, *command]
+        most = 2 * limit + 4 * _DELIVERING  # another restart waited for, the deliveries, the command
+        apart = [_UNIT_OF_ITS_OWN] if os.path.isdir(_SYSTEMD) and shutil.which(_UNIT_OF_ITS_OWN[0]) else []
+        for way in [*apart, []]:
+            status, out, err = self._run([*way, *program], limit=most)
+            if status == 0 or drain.BEGUN.decode() in out:
+                break
+        return status, out, err
 
     def _unit(self) -> str | None:
         """The unit of systemd that this instance runs in: of several instances, each has its own."""
         try:
-            with open("/proc/%d/cgroup" % (self._master() or 0), encoding="utf-8") as file:
+            with open("/proc/%d/cgroup" % (self.master() or 0), encoding="utf-8") as file:
                 found = re.search(r"/(postfix[^/\n]*\.service)$", file.read(), re.MULTILINE)
         except OSError:
             return None
         return found.group(1) if found else None
 
-    def _master(self) -> int | None:
-        """The process number of the running master(8); None where none runs."""
+    def master(self) -> int | None:
+        """The process number of the running master(8); None where none runs. The file outlives it, and the number may be another's by then."""
         try:
             with open(os.path.join(self._queue_directory(), "pid", "master.pid"), encoding="ascii") as file:
-                pid = int(file.read().strip())
-            os.kill(pid, 0)
+                number = int(file.read().strip())
         except (OSError, ValueError):
             return None
-        return pid
+        return number if drain.is_master(number) else None
 
     def _queue_directory(self) -> str:
         if self._queue is None:
             _status, out, _err = self._run(["postconf", "-c", self._directory, "-h", "queue_directory"])
             self._queue = out.strip()
         return self._queue
-
-
-def _taken(bound: list) -> list:
-    """Of those, what can't be listened on now."""
-    told = []
-    for address, port in bound:
-        try:
-            with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as listener:
-                listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                if ":" in address:
-                    listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-                listener.bind((address, port))
-        except OSError as error:
-            if error.errno == errno.EADDRINUSE:
-                told.append("port %d at %s: %s" % (port, address, os.strerror(error.errno)))
-    return told
 
 
 def _first_line(text: str) -> str:

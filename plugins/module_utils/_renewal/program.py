@@ -164,7 +164,8 @@ def _renewed(directory: str, params: dict) -> list:
                 raise
             time.sleep(_PAUSE)
     written = [change["path"] for change in result["plan"] if result["changed"]]
-    return ["%s: renewed, and served since the reload: %s" % (directory, _leaf(name)) for name in written]
+    served = "served since the reload" if result["running"] else "to be served once Postfix is started, for it does not run"
+    return ["%s: renewed, and %s: %s" % (directory, served, _leaf(name)) for name in written]
 
 
 def _short(directory: str, params: dict) -> list:

@@ -29,7 +29,8 @@ class Target:
     """host: name or address. port: of the protocol when None. server_name: for SNI and the certificate, the host when None.
 
     address: where to connect instead of where the host resolves to. asks_by_name: whether SNI is sent, as Postfix's own client does only
-    with smtp_tls_servername. proxied: whether each connection begins with a line of the PROXY protocol, as of a proxy in front. Raises PostfixTlsError for values that can't be.
+    with smtp_tls_servername. proxied: whether each connection begins with a line of the PROXY protocol, as of a proxy in front.
+    Raises PostfixTlsError for values that can't be.
     """
 
     host: str

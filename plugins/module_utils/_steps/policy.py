@@ -40,7 +40,7 @@ def write(draft: Draft) -> None:
         return
     own, others = own_table.put(draft, _NAME, path, made.lines, _REMEDY, asked.get("maps"))
     draft.proposal.tables[own] = made.lines
-    host = host.after(draft.written)
+    host = draft.after()  # with the table in its place
     told = lint.Policies(made.lines, others, host, Lookup(host.run, host.directory, {own: made.lines}), own)
     lint.openable(told)
     lint.sendable(told)
@@ -65,7 +65,8 @@ def _ignore_header(draft: Draft, host: Instance, mandatory: bool) -> None:
     elif host.effective(_HEADER).lower() == "yes":
         draft.note(
             "policy", "%s = yes: a message with the header TLS-Required: No goes to named partners as with may, and so in the clear" % _HEADER,
-            "no way round the table", "smtp_tls_parameters: {%s: false} (the module's parameters), or leave it out" % _HEADER, "postconf(5), RFC 8689 section 5",
+            "no way round the table", "smtp_tls_parameters: {%s: false} (the module's parameters), or leave it out" % _HEADER,
+            "postconf(5), RFC 8689 section 5",
         )
 
 

@@ -44,8 +44,9 @@ class _File(NamedTuple):
     mode: int = 0o644
 
 
-#: What all instances have in common; it goes with the last one that needs it.
-SHARED = (PROGRAM, "%s/%s.service" % (_UNITS, NAME), "%s/%s.timer" % (_UNITS, NAME), _CRON, _HOOK)
+def shared() -> tuple:
+    """The paths of what all instances have in common; it goes with the last one that needs it."""
+    return (PROGRAM, "%s/%s.service" % (_UNITS, NAME), "%s/%s.timer" % (_UNITS, NAME), _CRON, _HOOK)
 
 
 def is_unit(path: str) -> bool:
@@ -98,6 +99,18 @@ def _files(directory: str, request: dict, chains: list) -> list:
         _File(not systemd, True, _CRON, _SCRIPT, 0o755),
         _File(any(source.startswith(_CERTBOT + "/") for source in sources), True, _HOOK, _SCRIPT, 0o755),
     ]
+
+
+def shared_files(directory: str, request: bytes) -> dict:
+    """{path: state} of what all instances share, as this release makes it, for the renewals of one. Raises PostfixTlsError."""
+    try:
+        asked = json.loads(request)
+        chains = asked["chains"] + [chain for entry in asked["sni"] for chain in entry["chains"]]
+    except (ValueError, KeyError, TypeError):
+        raise PostfixTlsError(os.path.join(directory, REQUEST), None, "it can't be read", "Run the playbook again; it writes this file.") from None
+    made = [file for file in _files(directory, asked, chains) if file.wanted and file.shared]
+    program = bundle.bundle(bundle.interpreter())
+    return {file.path: FileState(program if file.content is None else file.content.encode(), file.mode) for file in made}
 
 
 def _sources(chains: list) -> list:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import time
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from typing import Callable, ContextManager
 
@@ -36,7 +36,8 @@ class Outcome:
 class Transaction:
     """Knows files, an action and a proof; of what is proven, nothing.
 
-    action: restart, reload or none. service: check, make_live, wait, mark_log and log of _postfix.service.
+    action: restart, reload or none. service: check, make_live, wait, stop, mark_log and log of _postfix.service.
+    ready: raises PostfixTlsError where Postfix could not start with the plan. stopped: it did not run before, and is to be started now.
     check: looks at what was written before it is live. prove: returns results, or raises PostfixTlsError.
     observe: {listener: what a peer sees there now}; what answered before a change has to answer the same when restored.
     written: called once all files are written. restoring: what the files are held by while they are put back.
@@ -49,15 +50,21 @@ class Transaction:
     prove: Callable[[], list]
     observe: Callable[[], dict]
     kind: str = "change"
+    ready: Callable[[], None] = lambda: None
+    stopped: bool = False
+    went_live: bool = False
     written: Callable[[], None] = lambda: None
     restoring: Callable[[], ContextManager] = nullcontext
 
     def carry_out(self, plan: Plan) -> Outcome:
         """Raises PostfixTlsError, with details C(restored) and C(log), where it does not hold."""
         resumed = self.kept.pending.exists()
+        self.went_live = resumed  # by the run that was killed
         self.service.mark_log()
         if not plan.changes and not resumed:
             return self._confirm()
+        if self.action != "none":
+            self.ready()
         seen_before = {} if resumed or self.action == "none" else self.observe()
         self.kept.pending.keep(plan.changes, self.kind)
         try:
@@ -91,6 +98,7 @@ class Transaction:
     def _live(self) -> list:
         if self.action == "none":
             return []
+        self.went_live = True
         self.service.make_live(self.action)
         self.service.wait()
         return self.prove()
@@ -100,10 +108,16 @@ class Transaction:
         self.written()
         if self.action == "none":
             return Outcome()
+        if not self.stopped:
+            with suppress(PostfixTlsError):
+                return Outcome(results=self.prove())
+        self.ready()
         try:
-            return Outcome(results=self.prove())
-        except PostfixTlsError:
             return Outcome(True, self.action, results=self._live())
+        except PostfixTlsError:
+            if self.stopped:
+                self.service.stop()
+            raise
 
     def _restore(self, error: PostfixTlsError, seen_before: dict) -> PostfixTlsError:
         """Puts back what was kept and makes it live; the error then says what was tried and what is so now."""
@@ -112,22 +126,13 @@ class Transaction:
             self.written()
             with self.restoring():
                 paths = self.kept.pending.put_back()
-            if self.action != "none":
-                self.service.make_live("restart")
-                self.service.wait()
-                if not self._as_before(seen_before):
-                    raise PostfixTlsError(
-                        "Postfix", None, "it does not answer as it did before the change", "Look at it now.",
-                    )
+            back = "The old state is back%s: %s." % (self._live_again(seen_before), ", ".join(sorted(paths)))
         except Exception as second:  # whatever it was, the first error is the one to tell
             return PostfixTlsError(
                 error.item, error.value, "%s; putting the old state back failed too: %s" % (error.reason, second),
                 "The old files are kept in %s." % self.kept.pending.directory,
                 **dict(error.details, restored=False, log=log),
             )
-        back = "The old state is back%s: %s." % (
-            "" if self.action == "none" else " and Postfix answers with it", ", ".join(sorted(paths)),
-        )
         if self.kept.pending.others:
             back += " What others wrote meanwhile stays: %s." % "; ".join(self.kept.pending.others)
         self.kept.pending.discard()
@@ -136,6 +141,24 @@ class Transaction:
             error.item, error.value, error.reason, "%s %s%s" % (error.remedy, back, logged),
             **dict(error.details, restored=True, log=log),
         )
+
+    def _live_again(self, seen_before: dict) -> str:
+        """Postfix as it was before, and how that is, in words. A state that it refuses is not tried at the cost of what runs."""
+        if self.action == "none":
+            return ""
+        if self.stopped:
+            self.service.stop()
+            return ", and Postfix is stopped as it was"
+        try:
+            if not self.went_live:
+                self.service.check()
+        except PostfixTlsError as refusal:
+            return ", but it is none that Postfix can start with (%s), so it was not restarted and goes on as it was" % refusal.reason
+        self.service.make_live("restart")
+        self.service.wait()
+        if not self._as_before(seen_before):
+            raise PostfixTlsError("Postfix", None, "it does not answer as it did before the change", "Look at it now.")
+        return " and Postfix answers with it"
 
     def _as_before(self, seen_before: dict) -> bool:
         """Whether every listener that answered before answers the same again, given a moment to come up."""

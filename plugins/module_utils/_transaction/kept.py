@@ -20,7 +20,7 @@ import time
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from itertools import count
-from typing import Callable, Collection, ContextManager, Iterable, Iterator
+from typing import IO, Callable, Collection, ContextManager, Iterable, Iterator
 
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._error import PostfixTlsError
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._transaction import files, merge
@@ -72,19 +72,9 @@ class Kept:
             ) from None
         with file:
             deadline = time.monotonic() + wait
-            while True:
-                try:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except OSError:
-                    if time.monotonic() > deadline:
-                        raise PostfixTlsError(
-                            self.directory, None, "another run has been changing this Postfix for over %g s" % wait,
-                            "Wait for it to end, then run again; nothing was changed.",
-                        ) from None
-                    time.sleep(0.1)
+            self._taken(fcntl.flock, file, deadline, "another run has been changing this Postfix for over %g s" % wait)
             # A restart that outlives its run holds this other kind of lock on the same file, and so does each that is to come.
-            fcntl.lockf(file, fcntl.LOCK_EX)
+            self._taken(fcntl.lockf, file, deadline, "a restart of this Postfix that an earlier run began has not ended within %g s" % wait)
             fcntl.lockf(file, fcntl.LOCK_UN)
             with editing():
                 taken_back = self._mend()
@@ -124,6 +114,15 @@ class Kept:
                 "Name one of them, or none for the last change; nothing was changed.",
             )
         return found[:names.index(identity) + 1]
+
+    def _taken(self, lock: Callable, file: IO, deadline: float, reason: str) -> None:
+        while True:
+            try:
+                return lock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                if time.monotonic() > deadline:
+                    raise PostfixTlsError(self.directory, None, reason, "Wait for it to end, then run again; nothing was changed.") from None
+                time.sleep(0.1)
 
     def commit(self) -> str | None:
         """What was pending becomes the newest generation back. Returns its id, which C(state=restored) may name.

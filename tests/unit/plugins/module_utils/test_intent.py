@@ -439,7 +439,7 @@ LINES = st.lists(st.sampled_from([
 ]), max_size=8)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(LINES, st.fixed_dictionaries({}, optional={name: st.sampled_from(values) for name, values in VALUES.items()}))
 def test_a_plan_carried_out_leaves_nothing_to_do_and_is_the_diff_it_showed(etc: Path, lines: list, parameters: dict) -> None:
     before = "\n".join(["x = 1", *lines]) + "\n"

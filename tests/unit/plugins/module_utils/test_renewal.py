@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -21,6 +22,7 @@ from ansible_collections.mailsec.postfix_tls.plugins.module_utils._steps import 
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._steps.draft import Draft, Intent, Proposal
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._steps.own_table import HEADER
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._transaction import files, kept
+from ansible_collections.mailsec.postfix_tls.plugins.modules.postfix_tls import ARGUMENT_SPEC
 from hosts_of_text import instance
 from issuing import Issued, issue
 
@@ -169,7 +171,9 @@ def renews(etc: Path, tmp_path: Path, monkeypatch):
     monkeypatch.setattr(program, "_sandboxed", lambda: False)
     monkeypatch.setattr(_change.Instance, "read", classmethod(lambda _cls, _run, directory: instance(directory)))
     monkeypatch.setattr(_change, "Kept", lambda directory: kept.Kept(directory, str(tmp_path / "lib")))
-    monkeypatch.setattr(program, "run", lambda argv, stdin=None: (0, "", ""))
+    monkeypatch.setattr(program, "run", lambda argv, stdin=None, limit=None: (0, "", ""))
+    monkeypatch.setattr(_change.Service, "running", lambda _self: True)
+    monkeypatch.setattr(_change.startable, "faults", lambda *_arguments: [])
     for name in ("make_live", "wait", "check"):
         monkeypatch.setattr(_change.Service, name, lambda _self, *_arguments: None)
     proven: list = [[]]
@@ -374,7 +378,8 @@ def test_what_will_not_be_renewed_is_told_in_time(etc: Path, tmp_path: Path) -> 
     assert not findings(etc)
     (tmp_path / "letsencrypt/accounts/acme.test/dir/1/private_key.json").unlink()
     told = findings(etc)
-    assert len(told) == 2 and told[0]["observed"].startswith("chain default: certbot renews it by an account that is not there (") and "accounts/" in told[0]["fix"] + told[0]["observed"]
+    assert len(told) == 2 and told[0]["observed"].startswith("chain default: certbot renews it by an account that is not there (")
+    assert "/accounts/acme.test/dir/1)" in told[0]["observed"]
     (tmp_path / "letsencrypt/renewal/mx.conf").unlink()
     assert "chain default: certbot does not renew it, for there is no" in findings(etc)[0]["observed"]
 
@@ -498,6 +503,56 @@ def test_what_others_can_write_root_does_not_start(tmp_path: Path, monkeypatch) 
     python = tmp_path / "python"
     python.touch(0o755)
     assert not bundle._roots_alone(str(python))  # below /tmp
+
+
+@pytest.fixture
+def changes(etc: Path, tmp_path: Path, monkeypatch):
+    """changes(directory, **options): what the module does there; Postfix's commands are fakes, and nothing is probed."""
+    other = tmp_path / "postfix-out"
+    shutil.copytree(etc, other)
+    monkeypatch.setattr(renewal, "instances", lambda _run: [str(etc), str(other)])
+    monkeypatch.setattr(_change.Instance, "read", classmethod(lambda _cls, _run, directory: instance(directory)))
+    monkeypatch.setattr(_change, "Kept", lambda directory: kept.Kept(directory, str(tmp_path / "lib")))
+    for name in ("make_live", "wait", "check"):
+        monkeypatch.setattr(_change.Service, name, lambda _self, *_arguments, name=name: made.append(name))
+    for name, result in (("on_the_wire", []), ("observed", {}), ("promise", {}), ("of_files", None), ("difference", [])):
+        monkeypatch.setattr(_change.Proof, name, lambda _self, *_arguments, result=result: result)
+    made: list = []
+
+    def run(directory: Path, **options: object) -> dict:
+        made.clear()
+        chain = dict(source(etc, "mx"), name="default", directory=str(directory / "tls"))
+        params = {name: row.get("default") for name, row in ARGUMENT_SPEC.items()}
+        params.update(config_directory=str(directory), verify={"names": None, "ca_file": str(etc / "root.pem"), "min_days_left": 0, "timeout": 1.0,
+                                                               "start_timeout": 1.0})
+        params.update({"chains": [chain], "renewal": True} if options.get("state", "present") == "present" else {}, **options)
+        return dict(_change.Change(params, lambda argv, stdin=None: (0, "", "")).result(), made=list(made))
+    run.other = other
+    return run
+
+
+def test_a_rollback_of_one_instance_leaves_what_another_needs_and_of_the_last_one_nothing(changes, etc: Path, tmp_path: Path) -> None:
+    for directory in (etc, changes.other):
+        assert changes(directory)["changed"]
+    shared = [tmp_path / name for name in ("sbin/renew", "systemd/" + UNITS[0], "systemd/" + UNITS[1], "hook")]
+    for directory, there in ((etc, True), (changes.other, False)):
+        assert changes(directory, state="restored")["changed"]
+        assert {path.exists() for path in shared} == {there}, directory
+        assert not (directory / "tls" / "renewal.json").exists() and not list((tmp_path / "systemd").glob("*%s.path" % directory.name))
+    changes(etc, state="restored", transaction=changes(etc, state="listed")["generations"][0]["id"])
+    assert {path.exists() for path in shared} == {True}, "a rollback that is rolled back"
+
+
+def test_another_program_of_ours_restarts_nothing_and_is_no_generation(changes, etc: Path, tmp_path: Path) -> None:
+    first = changes(etc)["transaction"]
+    (tmp_path / "sbin" / "renew").write_bytes(b"of an earlier release")
+    (tmp_path / "systemd" / UNITS[0]).write_text("of an earlier release", encoding="utf-8")
+    told = changes(etc)
+    assert (told["changed"], told["action_taken"], told["transaction"], told["made"]) == (True, "none", "", ["check"])
+    assert len(told["plan"]) == 2 and (tmp_path / "sbin" / "renew").stat().st_size > 10_000
+    assert [row["id"] for row in changes(etc, state="listed")["generations"]] == [first]
+    assert changes(etc)["changed"] is False
+    assert changes(etc, state="restored")["changed"] and not (tmp_path / "sbin" / "renew").exists()
 
 
 @pytest.mark.parametrize("sandboxed, unit, outside", [(True, False, True), (True, True, False), (False, False, False)])

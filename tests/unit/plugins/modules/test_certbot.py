@@ -205,7 +205,9 @@ def test_what_cli_ini_could_say_otherwise_is_said_on_the_command_line(run, fake:
     assert ({"--no-reuse-key", "--reuse-key"} | options) & set(fake.calls[-1][0]) == options
 
 
-@pytest.mark.parametrize("days, asked, renewed", [((-50, 40), 41, True), ((-50, 40), 39, False), ((-3, 3), 14, False), ((-25, 20), 14, False), ((-25, 20), 21, True)])
+@pytest.mark.parametrize("days, asked, renewed", [
+    ((-50, 40), 41, True), ((-50, 40), 39, False), ((-3, 3), 14, False), ((-25, 20), 14, False), ((-25, 20), 21, True),
+])
 def test_what_is_valid_for_too_few_days_is_renewed_where_that_helps(run, fake: Fake, days: tuple, asked: int, renewed: bool) -> None:
     fake.keep("default-ecdsa", ("mx.test",), days, {"server": ASKED["directory"], "authenticator": "standalone", "reuse_key": "True"})
     for changed in (renewed, False):

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from ansible.module_utils import basic
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix import service
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.main_cf import MainCf
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._transaction import apply, kept
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils import _change
@@ -35,7 +36,7 @@ def etc(tmp_path: Path, monkeypatch) -> Path:
     (etc / "master.cf").write_text(MASTER.splitlines()[1] + "\n", encoding="utf-8")
     (etc / "root.pem").write_text(ROOT.pem, encoding="utf-8")
 
-    def command(argv: list, stdin: str | None = None) -> tuple:
+    def command(argv: list, stdin: str | None = None, limit: float | None = None) -> tuple:
         if argv[0] == "postconf" and "-x" in argv:
             main = MainCf((etc / "main.cf").read_text(encoding="utf-8"))
             values = {name: value if main.raw(name) is None else main.raw(name) for name, value in instance(str(etc)).values.items()}
@@ -158,12 +159,15 @@ def live(etc: Path, tmp_path: Path, monkeypatch):
     said: list = []
     starts: list = []
     without_queue = _change.runner()
+    monkeypatch.setattr(service.Service, "_queue_directory", lambda _self: str(tmp_path / "spool"))
+    monkeypatch.setattr(_change.startable, "faults", lambda *_arguments: [])
+    monkeypatch.setattr(service.drain, "is_master", lambda process: process in (os.getpid(), os.getppid()))
 
-    def command(argv: list, stdin: str | None = None) -> tuple:
+    def command(argv: list, stdin: str | None = None, limit: float | None = None) -> tuple:
         said.append(argv[-1])
         if argv[-1] == "queue_directory":
             return 0, "%s\n" % (tmp_path / "spool"), ""
-        if "sh" in argv:  # stop and start, by way of the program that waits for deliveries
+        if "-I" in argv:  # stop and start, by way of the program that waits for deliveries
             said.append("start")
             starts[-1]()
             pid.write_text(str(os.getppid() if pid.read_text(encoding="ascii") == str(os.getpid()) else os.getpid()), encoding="ascii")

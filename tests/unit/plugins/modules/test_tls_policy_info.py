@@ -29,7 +29,8 @@ def postfix(tmp_path: Path, monkeypatch):
         effective = dict(
             instance().values, default_transport="smtp", local_transport="local", mydestination="mx.example.org", smtp_tls_security_level="may",
             smtp_tls_policy_maps="texthash:/p", smtp_tls_secure_cert_match="nexthop, dot-nexthop", smtp_tls_mandatory_protocols=">=TLSv1.2",
-            smtp_dns_support_level="disabled", queue_directory="", smtp_mx_address_limit="5", smtp_tls_wrappermode="no", smtp_tls_CAfile=str(tmp_path / "root.pem"),
+            smtp_dns_support_level="disabled", queue_directory="",
+            smtp_mx_address_limit="5", smtp_tls_wrappermode="no", smtp_tls_CAfile=str(tmp_path / "root.pem"),
             transport_maps="hash:/t", disable_dns_lookups="no", smtp_host_lookup="dns", smtp_tls_servername="", **values,
         )
         transports = {"%s.example" % at: "smtp:%s" % hop for at, hop in enumerate(entries)}

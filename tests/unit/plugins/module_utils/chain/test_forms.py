@@ -35,6 +35,7 @@ TAKEN: dict = {
     "line ends of Windows": lambda text: text.replace("\n", "\r\n"),
     "line ends of old Macs": lambda text: text.replace("\n", "\r"),
     "with the mark of UTF-8": lambda text: "\ufeff" + text,
+    "in UTF-16 without its mark": lambda text: text.encode("utf-16-le").decode("ascii"),
     "each block in one line of base64": _one_line,
     "no line ends at all": lambda text: text.replace("\n", ""),
     "lines of 76 characters": lambda text: re.sub(

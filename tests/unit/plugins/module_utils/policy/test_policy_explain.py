@@ -133,11 +133,13 @@ def test_what_older_parameters_mean(values: dict, level: str) -> None:
 
 
 @pytest.mark.parametrize("text, wrong", [
-    ("encript", "encript is no level"), ("", "an empty answer is no level"), ("halfdane", "halfdane is no level"), ("encrypt matches=a", "matches is no attribute"),
+    ("encript", "encript is no level"), ("", "an empty answer is no level"), ("halfdane", "halfdane is no level"),
+    ("encrypt matches=a", "matches is no attribute"),
     ("encrypt match=a", "match means nothing at level encrypt"), ("dane tafile=/ca.pem", "tafile means nothing at level dane"),
     ("secure match", "match is no attribute"), ("secure match=", "match=: it is empty"), ("encrypt ciphers = high", "ciphers is no attribute"),
     ("encrypt exclude=a exclude=b", "exclude is there twice"), ("encrypt servername=192.0.2.1", "servername=192.0.2.1: it is no host name"),
-    ("encrypt connection_reuse=maybe", "connection_reuse=maybe: it takes one of yes, no"), ("encrypt {ciphers=high}x", "{ciphers=high}x has a brace that does not"
+    ("encrypt connection_reuse=maybe", "connection_reuse=maybe: it takes one of yes, no"),
+    ("encrypt {ciphers=high}x", "{ciphers=high}x has a brace that does not"
      " close at its end"), ("encrypt { ciphers=high", "{ ciphers=high has a brace that does not close at its end"),
     ("secure policy_ttl=5", "policy_ttl is refused without policy_type"), ("secure policy_type=dane", "policy_type=dane: it takes one of sts, no-policy-found"),
     ("secure policy_type=sts policy_ttl=x", "policy_ttl=x: it takes a whole number"),
@@ -162,8 +164,10 @@ DANE = {"smtp_dns_support_level": "dnssec", "smtp_host_lookup": "dns"}
 
 
 @pytest.mark.parametrize("text, values, wrong", [
-    ("fingerprint", {}, "fingerprint needs digests, in match or smtp_tls_fingerprint_cert_match"), ("fingerprint", {"smtp_tls_fingerprint_cert_match": "AB"}, ""),
-    ("fingerprint match=zz", {}, "zz is no digest in hexadecimal"), ("fingerprint match=zz", {"mail_version": "3.5.25"}, ""), ("fingerprint match=AB:CD", {}, ""),
+    ("fingerprint", {}, "fingerprint needs digests, in match or smtp_tls_fingerprint_cert_match"),
+    ("fingerprint", {"smtp_tls_fingerprint_cert_match": "AB"}, ""),
+    ("fingerprint match=zz", {}, "zz is no digest in hexadecimal"),
+    ("fingerprint match=zz", {"mail_version": "3.5.25"}, ""), ("fingerprint match=AB:CD", {}, ""),
     ("fingerprint match=|", {}, "fingerprint needs digests, in match or smtp_tls_fingerprint_cert_match"),
     ("dane-only", {}, "dane-only finds no TLSA records: smtp_dns_support_level is not set, not dnssec"), ("dane-only", DANE, ""),
     ("dane-only", {**DANE, "smtp_host_lookup": "native"}, "dane-only finds no TLSA records: smtp_host_lookup is native, without dns"),
@@ -180,8 +184,8 @@ DANE = {"smtp_dns_support_level": "dnssec", "smtp_host_lookup": "dns"}
      "protocols=!SSLv3:!TLSv1:!TLSv1.1:!TLSv1.2:!TLSv1.3 leaves no protocol version on"),
     ("encrypt protocols=>=TLSv1.2", {"mail_version": "3.5.25"}, "Postfix 3.5 does not know >=TLSv1.2, which came with 3.6"),
     ("may", {"smtp_tls_wrappermode": "yes"}, "smtp_tls_wrappermode needs level encrypt or a stronger one"),
-    ("dane", {"smtp_tls_wrappermode": "yes"}, "smtp_tls_wrappermode needs level encrypt or a stronger one, and dane is may here: smtp_dns_support_level is not set,"
-     " not dnssec"), ("dane", {"smtp_tls_wrappermode": "yes", **DANE}, ""),
+    ("dane", {"smtp_tls_wrappermode": "yes"}, "smtp_tls_wrappermode needs level encrypt or a stronger one, and dane is may here: smtp_dns_support_level is"
+     " not set, not dnssec"), ("dane", {"smtp_tls_wrappermode": "yes", **DANE}, ""),
 ])
 def test_what_the_rest_of_main_cf_makes_of_an_answer(text: str, values: dict, wrong: str) -> None:
     values = {"smtp_tls_CApath": "/etc/ssl/certs", **values}

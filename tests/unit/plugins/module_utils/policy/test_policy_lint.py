@@ -102,7 +102,8 @@ DIGEST = "AB:" * 31 + "AB"
 
 
 @pytest.mark.parametrize("one, other, less", [
-    ("may", "dane", True), ("dane", "may", False), ("encrypt", "dane", True), ("dane", "encrypt", True), ("dane-only", "dane", False), ("dane", "dane-only", True),
+    ("may", "dane", True), ("dane", "may", False), ("encrypt", "dane", True), ("dane", "encrypt", True), ("dane-only", "dane", False),
+    ("dane", "dane-only", True),
     ("dane-only", "encrypt", False), ("secure", "dane", False), ("verify", "dane", True), ("verify", "secure", True), ("secure", "verify", False),
     ("dane-only", "secure", False), ("secure", "fingerprint", False), ("encrypt", "verify", True), ("none", "may", True), ("encrypt", "half", False),
 ])
@@ -125,7 +126,8 @@ def test_under_dane_a_partner_is_never_told_to_be_lowered() -> None:
 #: Entries of which something is told. The remedies in it are tried on our own rules: none is refused, and of none the same is told again.
 FAULTS = {
     "less than the level of main.cf": ([("example.org", "may")], {}, {"smtp_tls_security_level": "encrypt"}),
-    "less than the fingerprints of main.cf": ([("example.org", "may")], {}, {"smtp_tls_security_level": "fingerprint", "smtp_tls_fingerprint_cert_match": DIGEST}),
+    "less than the fingerprints of main.cf": (
+        [("example.org", "may")], {}, {"smtp_tls_security_level": "fingerprint", "smtp_tls_fingerprint_cert_match": DIGEST}),
     "encrypt under dane": ([("example.org", "encrypt")], {}, {"smtp_tls_security_level": "dane", **DANE}),
     "may under dane": ([("example.org", "may")], {}, {"smtp_tls_security_level": "dane", **DANE}),
     "verify under dane": ([("example.org", "verify match=mx.example.org")], {}, {"smtp_tls_security_level": "dane", **DANE}),
@@ -205,8 +207,10 @@ BY = "sender_dependent_default_transport_maps"
      "smtpd_tls_services: {own/unix: {smtp_tls_policy_maps: null}} (the module's services), and {destination: example.org, level: encrypt}"),
     ({"content_filter": "smtp:filter.example:10024"}, {}, "content_filter", '{destination: "filter.example:10024", level: encrypt}'),
     ({"content_filter": "lmtp:inet:filter.example:10024"}, {}, "content_filter",
-     "smtp_tls_parameters: {lmtp_tls_security_level: encrypt} (the module's parameters)"),
-    ({"header_checks": "hash:/h"}, {"hash:/h": {"x": "FILTER smtp:[filter.example]"}}, "FILTER in hash:/h", '{destination: "[filter.example]", level: encrypt}'),
+     'smtp_tls_parameters: {lmtp_tls_policy_maps: $smtp_tls_policy_maps} (the module\'s parameters), and '
+     '{destination: "filter.example:10024", level: encrypt}'),
+    ({"header_checks": "hash:/h"}, {"hash:/h": {"x": "FILTER smtp:[filter.example]"}}, "FILTER in hash:/h",
+     '{destination: "[filter.example]", level: encrypt}'),
     ({"smtpd_sender_restrictions": "check_sender_access hash:/a, permit"}, {"hash:/a": {"x": "FILTER smtp:[filter.example]"}}, "FILTER in hash:/a",
      '{destination: "[filter.example]", level: encrypt}'),
     ({"virtual_alias_maps": "hash:/v"}, {"hash:/v": {"a@example.org": "b@example.org, c@free.example"}}, "virtual_alias_maps (hash:/v, a@example.org)",
@@ -223,6 +227,7 @@ def test_a_way_round_the_table(values: dict, tables: dict, where: str, fix: str)
 
 @pytest.mark.parametrize("values, tables", [
     ({"content_filter": "smtp:[127.0.0.1]:10024"}, {}), ({"content_filter": "smtp:localhost:10024"}, {}), ({"content_filter": "local:"}, {}),
+    ({"content_filter": "lmtp:unix:/srv/filter"}, {}),
     ({"smtp_fallback_relay": "[127.0.0.1]:2526", "smtp_tls_security_level": "encrypt"}, {}),
     ({SENDER: "hash:/s"}, {"hash:/s": {"@our.example": "example.org"}}), ({BY: "hash:/s"}, {"hash:/s": {"@our.example": "local:"}}),
     ({"virtual_alias_maps": "hash:/v"}, {"hash:/v": {"a@example.org": "c@example.org", "a@other.example": "c@free.example"}}),

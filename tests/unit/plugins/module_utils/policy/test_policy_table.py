@@ -11,7 +11,7 @@ from ansible_collections.mailsec.postfix_tls.plugins.module_utils._policy.syntax
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._policy.table import Table, table
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix import values
 from hosts_of_text import instance
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from issuing import issue
 
@@ -194,6 +194,7 @@ def test_two_entries_that_contradict_each_other_are_refused_and_twice_the_same_i
 ANY = st.text("aB.[]:0-_ \t\n\r{}#=;\u00e9", max_size=6)
 
 
+@settings(deadline=None)
 @given(ANY, st.lists(ANY, min_size=1, max_size=2), ANY)
 def test_whatever_is_listed_the_table_has_one_line_for_it_or_it_is_refused(destination: str, match: list, servername: str) -> None:
     try:
@@ -213,7 +214,8 @@ def test_what_is_written_is_what_postfix_takes(version: tuple) -> None:
     entries = [
         {"level": "secure", "match": ["mx.example.org", ".example.net", "nexthop"], "protocols": ">=TLSv1.2", "ciphers": "high", "exclude": ["RC4", "aNULL"],
          "servername": "mx.example.org", "connection_reuse": True, **more},
-        {"level": "fingerprint", "fingerprints": ["AB" * 32, "CD" * 32]}, {"level": "dane", "exclude": ["RC4"]}, {"level": "may", "servername": "mx.example.org"},
+        {"level": "fingerprint", "fingerprints": ["AB" * 32, "CD" * 32]}, {"level": "dane", "exclude": ["RC4"]},
+        {"level": "may", "servername": "mx.example.org"},
         {"level": "none"}, {"level": "dane-only"}, {"level": "encrypt"}, {"level": "verify"},
     ]
     host = instance(

@@ -167,16 +167,3 @@ def test_what_postconf_prints_is_read(tmp_path: Path) -> None:
     (tmp_path / "master.cf").write_text("smtp inet n - y - - smtpd\n", encoding="utf-8")
     host = read(tmp_path, (0, "mail_version = 3.7.11\nrelayhost =\nsmtpd_banner = a = b\n", ""))
     assert (host.version, host.effective("relayhost"), host.effective("smtpd_banner")) == ((3, 7), "", "a = b")
-
-
-@pytest.mark.parametrize("interfaces, bound", [
-    ("all", [("0.0.0.0", 25), ("::", 25)]),
-    ("loopback-only", [("127.0.0.1", 25), ("::1", 25)]),
-    ("192.0.2.1, [2001:db8::1], mx.example.org", [("192.0.2.1", 25), ("2001:db8::1", 25)]),
-])
-def test_the_sockets_that_master_opens_are_those_of_its_interfaces(interfaces: str, bound: list) -> None:
-    assert instance(inet_interfaces=interfaces).bound() == bound
-
-
-def test_a_service_with_an_address_of_its_own_opens_only_that() -> None:
-    assert instance(master="127.0.0.1:2525 inet n - y - - smtpd\n").bound() == [("127.0.0.1", 2525)]

@@ -7,7 +7,6 @@ number is a real one: master(8) is played by this test, or by a process that has
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -28,13 +27,13 @@ class Host:
         (self.queue / "pid").mkdir(parents=True)
         self.log = directory / "mail.log"
         self.ran: list = []
-        self.shells: list = []
+        self.limits: dict = {}
         self.answers = {"queue_directory": (0, "%s\n" % self.queue, "")}
 
-    def run(self, argv: list) -> tuple:
+    def run(self, argv: list, limit: float | None = None) -> tuple:
+        self.limits[argv[-1]] = limit
         if argv[0] == "sh" and "stop" in argv[2]:  # the script is real, Postfix in it is not
             return self._script(argv)
-        self.shells += [argv] if argv[0] == "sh" else []
         self.ran.append(" ".join(argv))
         return self.answers.get(argv[-1], (0, "", ""))
 
@@ -65,6 +64,7 @@ class Host:
 def host(tmp_path: Path, monkeypatch) -> Host:
     host = Host(tmp_path)
     monkeypatch.setattr(log, "_FILES", (str(host.log), str(tmp_path / "maillog")))
+    monkeypatch.setattr(service.drain, "is_master", lambda process: process in (os.getpid(), os.getppid()))
     manage(monkeypatch)
     return host
 
@@ -93,24 +93,40 @@ def test_it_is_restarted_by_what_manages_it(host: Host, monkeypatch, managed: di
     assert host.commands() == commands
 
 
-def test_an_init_script_is_not_stopped_between_stop_and_start_when_the_run_is_killed(host: Host, monkeypatch, tmp_path: Path) -> None:
-    """Whoever ran it reads no more of what it says; and an init script ends at the first line it can't write."""
+def test_an_init_script_restarts_the_first_instance_where_no_systemd_runs(host: Host, monkeypatch) -> None:
     manage(monkeypatch, script=True)
     host.service().make_live("restart")
-    [command] = host.commands()
-    shell = host.shells[0]
-    assert command.endswith("/etc/init.d/postfix")
-    script = tmp_path / "postfix"
-    script.write_text("#!/bin/sh\nset -e\necho stopping\nsleep 0.3\necho starting\n: > %s/started\n" % tmp_path, encoding="utf-8")
-    script.chmod(0o755)
-    with subprocess.Popen([*shell[:-1], str(script)], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-        process.stdout.close()
-        process.stderr.close()
-        process.wait()
-    assert (tmp_path / "started").exists()
-    script.write_text("#!/bin/sh\necho why >&2; exit 3\n", encoding="utf-8")
-    done = subprocess.run([*shell[:-1], str(script)], capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr) == (3, "why\n")
+    assert host.commands() == ["/etc/init.d/postfix restart"]
+
+
+def test_a_restart_is_a_program_apart_and_in_a_unit_of_its_own_unless_systemd_refuses(host: Host, monkeypatch, tmp_path: Path) -> None:
+    asked: list = []
+    refused: list = [True]
+
+    def run(argv: list, limit: float | None = None) -> tuple:
+        asked.append((argv, limit))
+        return (1, "", "Failed to start transient scope unit") if argv[0] == "systemd-run" and refused[0] else (0, "begun\n", "")
+
+    manage(monkeypatch, systemd=True)
+    monkeypatch.setattr(service.shutil, "which", lambda name: "/usr/bin/" + name)
+    at = Service(run, "/etc/postfix", 10.0, lock=str(tmp_path / "lock"))
+    at._queue = str(host.queue)
+    at.make_live("restart")
+    assert [argv[0] for argv, _limit in asked] == ["systemctl", "systemd-run", sys.executable]
+    assert asked[1][0][5:] == asked[2][0] and asked[2][0][1:3] == ["-I", "-c"]
+    assert asked[2][0][-7:] == [str(host.queue), "0", "5", "60", "systemctl", "restart", "postfix"]
+    assert asked[2][1] > 60 + 60 + 5  # what the program itself waits for, it tells
+    refused[0] = False
+    del asked[:]
+    at.make_live("restart")
+    assert [argv[0] for argv, _limit in asked] == ["systemctl", "systemd-run"]
+
+
+def test_postfix_has_time_for_its_whole_queue_as_its_postmaster_says(host: Host) -> None:
+    host.service(start_timeout=30.0).check()
+    assert host.limits["check"] == 120
+    host.service(start_timeout=0.5).check()
+    assert host.limits["check"] == 10
 
 
 def test_a_reload_needs_a_running_master_else_it_is_started(host: Host) -> None:
@@ -227,10 +243,3 @@ def test_one_log_file_that_is_gone_does_not_hide_the_other(host: Host, tmp_path:
     host.log.unlink()
     append(tmp_path / "maillog", WARNING % 1)
     assert at.log() == [WARNING % 1]
-
-
-def test_a_port_that_somebody_else_has_is_told_and_one_that_is_free_is_not() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as other:
-        port = other.getsockname()[1]
-        assert service._taken([("127.0.0.1", port)]) == ["port %d at 127.0.0.1: Address already in use" % port]
-    assert service._taken([("127.0.0.1", port)]) == []

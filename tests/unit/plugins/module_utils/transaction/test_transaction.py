@@ -43,6 +43,7 @@ class Host:
         self.marked: int | None = None  # how many calls were made before the log was marked
         self.full_call = 0  # the number of the call that finds the disk full
         self.broken: dict = {}  # {call: error it raises}
+        self.broken_once: dict = {}  # the same, at its first call
 
     def write(self, text: str) -> None:
         self.main.write_text(text, encoding="utf-8")
@@ -55,6 +56,8 @@ class Host:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         if name in self.broken:
             raise self.broken[name]
+        if name in self.broken_once:
+            raise self.broken_once.pop(name)
 
     # what Transaction calls a service
     def mark_log(self) -> None:
@@ -69,6 +72,10 @@ class Host:
     def make_live(self, action: str) -> None:
         self.step(action)
         self.serving = self.main.read_text(encoding="utf-8")
+
+    def stop(self) -> None:
+        self.step("stop")
+        self.serving = None
 
     def wait(self) -> None:
         self.step("wait")
@@ -86,9 +93,9 @@ class Host:
         self.step("observe")
         return {"smtp": self.serving}
 
-    def run(self, text: str, action: str = "restart", kind: str = "change"):
+    def run(self, text: str, action: str = "restart", kind: str = "change", **more: object):
         """What the module does for an intent that wants main.cf to hold text, and a chain beside it."""
-        transaction = Transaction(self.kept, action, self, self.check_files, self.prove, self.observe, kind)
+        transaction = Transaction(self.kept, action, self, self.check_files, self.prove, self.observe, kind, **more)
         with self.kept.locked(wait=0.2):
             plan = Plan()
             plan.add(str(self.chain), files.read(str(self.chain)), FileState(b"KEY for " + text.encode(), 0o600, os.getuid(), os.getgid()), True)
@@ -151,13 +158,54 @@ def test_without_an_action_and_without_a_change_nothing_is_done(host: Host) -> N
 ERROR = PostfixTlsError("postfix check", None, "broken", "Mend it.")
 
 
+def test_a_state_that_postfix_refuses_is_put_back_and_not_tried_at_the_cost_of_what_runs(host: Host) -> None:
+    before = host.state()
+    host.broken = {"check": ERROR}
+    with pytest.raises(PostfixTlsError, match="The old state is back, but it is none that Postfix can start with .* was not restarted and goes on as it was"):
+        host.run("good 1")
+    assert host.calls == ["observe", "check", "check"] and (host.state(), host.serving) == (before, "good 0")
+    assert not host.kept.pending.exists()
+
+
+def test_nothing_is_written_where_postfix_could_not_start_again(host: Host) -> None:
+    before = host.state()
+    with pytest.raises(PostfixTlsError, match="port 22"):
+        host.run("good 1", ready=refuse)
+    assert (host.state(), host.calls, host.kept.pending.exists()) == (before, [], False)
+    host.serving = None
+    with pytest.raises(PostfixTlsError, match="port 22"):
+        host.run("good 0", ready=refuse)
+    assert "restart" not in host.calls
+    assert host.run("good 1", action="none", ready=refuse).changed
+
+
+def refuse() -> None:
+    raise PostfixTlsError("master.cf: 22/inet", None, "port 22 at 0.0.0.0: Address already in use", "Stop that program.")
+
+
+@pytest.mark.parametrize("text", ["bad 1", "good 1"])
+def test_a_postfix_that_was_stopped_is_stopped_again_where_it_was_started_in_vain(host: Host, text: str) -> None:
+    before, host.serving = host.state(), None
+    if text == "bad 1":
+        with pytest.raises(PostfixTlsError, match="The old state is back, and Postfix is stopped as it was"):
+            host.run(text, stopped=True)
+        assert (host.state(), host.serving) == (before, None)
+    else:
+        host.run(text, stopped=True)
+        assert host.serving == text
+        host.serving, host.broken = None, {"prove": ERROR}
+        with pytest.raises(PostfixTlsError):
+            host.run(text, stopped=True)
+        assert host.serving is None
+
+
 @pytest.mark.parametrize("broken", [
     {"check": ERROR}, {"check files": ERROR}, {"prove": ERROR}, {"check files": ValueError("a bug of ours")},
 ])
 def test_a_change_that_does_not_hold_is_put_back_byte_for_byte_made_live_and_told(host: Host, broken: dict) -> None:
     host.main.chmod(0o640)
     before = host.state()
-    host.broken = broken
+    host.broken_once = dict(broken)
     with pytest.raises(PostfixTlsError) as failed:
         host.run("good 1")
     assert host.state() == before and host.serving == "good 0"
