@@ -76,7 +76,7 @@ def at_rest(host: Host) -> None:
 
 
 @pytest.fixture(scope="module")
-def slow(hosts):
+def slow(hosts):  # a module's, for each step ends in a whole state
     """Mail that is being delivered to a server that is silent, and none afterwards."""
     assert not [result for result in hosts.each(lambda host: run(host, "a")).values() if result.get("failed")]
     hosts.each(lambda host: host.run("postconf -e 'transport_maps = inline:{slow.test=smtp:[127.0.0.1]:2599}'; postfix reload 2>/dev/null"))

@@ -36,9 +36,11 @@ LATENT = (
     Latent("an address of nobody here", MASTER % "192.0.2.9:2525 inet n - n - - smtpd", ("master.cf: 192.0.2.9:2525/inet", "no interface", "192.0.2.9")),
     Latent("an address of a protocol that is off", "postconf -e inet_protocols=ipv4; " + MASTER % "[::1]:2525 inet n - n - - smtpd",
            ("master.cf: [::1]:2525/inet", "inet_protocols")),
-    Latent("a name that is none", MASTER % "no-such.lab.invalid:2525 inet n - n - - smtpd", ("master.cf: no-such.lab.invalid:2525/inet", "is no address, or name")),
+    Latent("a name that is none", MASTER % "no-such.lab.invalid:2525 inet n - n - - smtpd",
+           ("master.cf: no-such.lab.invalid:2525/inet", "is no address, or name")),
     Latent("a program that is not there", MASTER % "2525 inet n - n - - nosuchd", ("master.cf: 2525/inet", "nosuchd is not there"), starts=True),
-    Latent("a program that is not there, for a socket", MASTER % "nosuch unix - - n - - nosuchd", ("master.cf: nosuch/unix", "nosuchd is not there"), starts=True),
+    Latent("a program that is not there, for a socket", MASTER % "nosuch unix - - n - - nosuchd",
+           ("master.cf: nosuch/unix", "nosuchd is not there"), starts=True),
     Latent("a queue that is not there", "postconf -e queue_directory=/nonexistent", ("queue_directory = /nonexistent", "there is no such directory")),
     Latent("programs that are not there", "postconf -e daemon_directory=/nonexistent", ("daemon_directory = /nonexistent", "there is no such directory")),
     Latent("a user who is not there", "postconf -e mail_owner=nosuch", ("mail_owner = nosuch", "no such name")),
@@ -51,7 +53,8 @@ LATENT = (
 #: A Postfix that starts with these; nothing may be refused.
 HARMLESS = (
     Latent("a listener of Postfix's own in other words", MASTER % "127.0.0.1:25 inet n - n - - smtpd", (), starts=True),
-    Latent("a port that is taken by a service that is off", MASTER % "22 inet n - n - - smtpd" + "; postconf -e master_service_disable=22/inet", (), starts=True),
+    Latent("a port that is taken by a service that is off", MASTER % "22 inet n - n - - smtpd" + "; postconf -e master_service_disable=22/inet", (),
+           starts=True),
     Latent("a data directory that is made at the start", "postconf -e data_directory=/var/lib/postfix-new", (), starts=True),
 )
 
@@ -106,7 +109,9 @@ def test_what_postfix_could_not_start_with_again_is_refused_and_nothing_has_chan
         assert result.get("failed") and checked.get("failed") and checked["msg"] == result["msg"], (name, checked, result)
         assert [words for words in (*latent.told, "nothing was changed") if words not in result["msg"]] == [], (name, result["msg"])
         assert after == before and before[1].strip(), name
-        assert not unchanged.get("failed") and "startable" in {finding["check"] for finding in unchanged["findings"]}, (name, unchanged)
+        # Without its queue nobody can tell whether it runs, so it would be started.
+        told = unchanged["msg"] if unchanged.get("failed") else {finding["check"] for finding in unchanged["findings"]}
+        assert ("nothing was changed" if "queue" in name else "startable") in told, (name, unchanged)
 
 
 def test_what_postfix_starts_with_is_not_refused(hosts) -> None:
@@ -132,7 +137,8 @@ def test_a_postfix_that_was_stopped_stays_so_and_is_started_only_if_asked_to(hos
         return told
 
     for name, told in hosts.each(meet).items():
-        for (checked, done, runs), changed, action, running in zip(told, (False, True, True, False), ("none", "none", "restart", "none"), (False, False, True, True)):
+        expected = ((False, "none", False), (True, "none", False), (True, "restart", True), (False, "none", True))
+        for (checked, done, runs), (changed, action, running) in zip(told, expected):
             for one in (checked, done):
                 assert (one.get("failed"), one["changed"], one["action_taken"], one["running"]) == (None, changed, action, running), (name, one)
                 assert ("stopped" in {finding["check"] for finding in one["findings"]}) is not running, (name, one)
@@ -156,7 +162,10 @@ def test_a_state_that_postfix_refuses_is_not_tried_at_the_cost_of_what_runs(host
 
 def test_a_command_that_hangs_is_ended_and_the_old_state_is_back(hosts) -> None:
     """As postlogd(8) that waits for itself has postsuper wait for ever, once."""
-    hang = "f=$(postconf -h command_directory)/postsuper; mv $f $f.real; printf '#!/bin/sh\\n[ -e /run/hung ] && exec %s \"$@\"\\n: > /run/hung; sleep 601\\n' $f.real > $f; chmod 755 $f"
+    hang = (
+        "f=$(postconf -h command_directory)/postsuper; mv $f $f.real; chmod 755 $f.real; "
+        "printf '#!/bin/sh\\n[ -e /run/hung ] && exec %s \"$@\"\\n: > /run/hung; sleep 601\\n' $f.real > $f; chmod 755 $f"
+    )
 
     def meet(host: Host) -> tuple:
         assert not run(host, "a").get("failed")

@@ -31,6 +31,7 @@ LIMITS = (
 
 #: {profile: checks that a host fails which is set to interop}, on every release.
 STRICTER = {
+    "opportunistic": {"versions"},
     "intermediate": {"versions", "suites", "groups"},
     "modern": {"versions", "suites", "groups", "key"},
     "ncsc_2025": {"versions", "suites", "server_order", "signatures"},

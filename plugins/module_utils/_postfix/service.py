@@ -36,7 +36,9 @@ _SYSTEMD = "/run/systemd/system"
 class Service:
     """The service manager is found, not configured: systemd where it runs, else the init script, else postfix(1)."""
 
-    def __init__(self, run: Run, directory: str, start_timeout: float, taken: Callable[[], list] = list, lock: str | None = None, queue: str | None = None) -> None:
+    def __init__(
+        self, run: Run, directory: str, start_timeout: float, taken: Callable[[], list] = list, lock: str | None = None, queue: str | None = None,
+    ) -> None:
         """start_timeout: in seconds. taken: what Postfix can't listen on now, in words.
 
         lock: a file that one restart at a time holds, and that is there. queue: queue_directory, asked for without.

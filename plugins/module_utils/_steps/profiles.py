@@ -35,7 +35,7 @@ def take(draft: Draft) -> None:
 
 
 def _by_default(draft: Draft, side: str) -> None:
-    rendered = rendering.rendered_default(OPTIONAL, MANDATORY, side, draft.host.version, draft.host.library)
+    rendered = _rendered(draft, side, DEFAULT)
     if side == "smtpd" and not any(parameter in draft.wanted for parameter in rendered):
         draft.proposal.profile, draft.proposal.mandatory = OPTIONAL.name, MANDATORY.name
         draft.proposal.decides = frozenset(rendered)
@@ -43,7 +43,10 @@ def _by_default(draft: Draft, side: str) -> None:
 
 
 def _rendered(draft: Draft, side: str, name: str) -> dict:
-    rendered = rendering.rendered(PROFILES[name], side, draft.host.version, draft.host.library)
+    release = draft.host.version, draft.host.library
+    if name == DEFAULT:
+        return rendering.rendered_default(OPTIONAL, MANDATORY, side, *release)
+    rendered = rendering.rendered(PROFILES[name], side, *release)
     if "tls_eecdh_auto_curves" in rendered:
         rendered["smtpd_tls_eecdh_grade"] = None  # with any grade but its default, Postfix does not look at the list
     return rendered
@@ -52,7 +55,7 @@ def _rendered(draft: Draft, side: str, name: str) -> dict:
 def _of_another(draft: Draft, side: str, name: str) -> set:
     """The parameters of other profiles that main.cf has whole: what one of them wrote goes with it."""
     found: set = set()
-    for other in PROFILES:
+    for other in (DEFAULT, *PROFILES):
         rendered = _rendered(draft, side, other) if other != name else {}
         if rendered and all(_stands(draft, parameter, value) for parameter, value in rendered.items()):
             found.update(rendered)

@@ -180,3 +180,13 @@ def test_a_removed_parameter_is_judged_by_its_default(etc: Path) -> None:
     assert values.weaker("smtpd_tls_protocols", ">=TLSv1", ">=TLSv1.2")
     weaker = told(plan(etc, "smtp_tls_security_level = encrypt\n", parameters={"smtp_tls_security_level": None}), "weaker")
     assert weaker == ["smtp_tls_security_level is empty from now on, which does not keep all of the encrypt that was in place"]
+
+
+def test_a_guideline_that_is_written_takes_the_place_of_the_default_one_whole(etc: Path) -> None:
+    on = "smtpd_tls_security_level = may\nsmtpd_tls_chain_files = {etc}/own.pem\n"
+    after(etc, plan(etc, on, profiles={"smtpd": "default"}))
+    text = (etc / "main.cf").read_text(encoding="utf-8")
+    main = after(etc, plan(etc, text, profiles={"smtpd": "interop"}))
+    assert main.raw("smtpd_tls_mandatory_exclude_ciphers") is None and main.raw("smtpd_tls_mandatory_ciphers") == "medium"
+    main = after(etc, plan(etc, text, profiles={"smtpd": "intermediate"}))
+    assert main.raw("smtpd_tls_mandatory_exclude_ciphers") is None and "kRSA" in main.raw("smtpd_tls_exclude_ciphers")
