@@ -146,10 +146,10 @@ def test_a_postfix_that_was_stopped_stays_so_and_is_started_only_if_asked_to(hos
 
 
 def test_a_state_that_postfix_refuses_is_not_tried_at_the_cost_of_what_runs(hosts) -> None:
-    """What check mode does not foresee, only postfix check does."""
+    """What check mode does not foresee, only postfix check does: maillog_file without the service that writes it."""
     def meet(host: Host) -> tuple:
         assert not run(host, "a").get("failed")
-        host.run("%s; postconf -e 'process_id_directory = /dev/null/pid' 'minimal_backoff_time = x'" % SAVED)
+        host.run("%s; postconf -MX postlog/unix-dgram" % SAVED)
         before = tree(host), host.run(PID)
         result = run(host, "b")
         after = tree(host), host.run(PID)
