@@ -43,7 +43,7 @@ def faults(host: Instance, master: int | None) -> list:
 def taken(host: Instance, master: int | None) -> list:
     """What can't be listened on now, in a sentence each."""
     return [
-        error.reason for service in opened(host) if service.kind == "inet" for error in _sockets(host, service, _held(master))
+        error.reason for service in opened(host) if service.kind == "inet" for error in _sockets(host, service, _held_by_master(master))
         if isinstance(error, Taken)
     ]
 
@@ -102,7 +102,7 @@ def _of_interface(word: str, families: tuple) -> Iterator[PostfixTlsError]:
 
 
 def _services(host: Instance, master: int | None) -> Iterator[PostfixTlsError]:
-    held, open_here = _held(master), _paths(master)
+    held, open_here = _held_by_master(master), _paths(master)
     directory = host.effective("daemon_directory")
     live = os.path.isdir(directory)  # else each program lacks, and that has been said
     for service in opened(host):
@@ -211,11 +211,11 @@ def _ours(family: int, address: str, port: int, held: set) -> bool:
 def _rivals(family: int, address: str, port: int) -> list:
     """The inodes of sockets that listen there, or on all addresses, or on any where all are asked for."""
     wide = dict(zip(_FAMILIES["all"], addresses.WILDCARDS["all"]))[family]
-    return [inode for other, at, inode in _listening(family) if at == port and (other in (address, wide) or address == wide)]
+    return [inode for other, at, inode, _user in _listening(family) if at == port and (other in (address, wide) or address == wide)]
 
 
 def _listening(family: int) -> list:
-    """(address, port, inode) of each listening TCP socket. Source: proc(5) /proc/net/tcp: 32-bit words of this host's byte order."""
+    """(address, port, inode, user) of each listening TCP socket. Source: proc(5) /proc/net/tcp: 32-bit words of this host's byte order."""
     found = []
     with suppress(OSError):
         with open("/proc/net/tcp6" if family == socket.AF_INET6 else "/proc/net/tcp", encoding="ascii") as file:
@@ -223,8 +223,22 @@ def _listening(family: int) -> list:
                 if len(row) > 9 and row[3] == _LISTENS:
                     packed, _colon, port = row[1].partition(":")
                     octets = b"".join(bytes.fromhex(packed[at:at + 8])[::-1] for at in range(0, len(packed), 8))
-                    found.append((socket.inet_ntop(family, octets), int(port, 16), row[9]))
+                    found.append((socket.inet_ntop(family, octets), int(port, 16), row[9], row[7]))
     return found
+
+
+def _held_by_master(master: int | None) -> set:
+    """As _held. A master(8) has changed its user, and in a container without CAP_SYS_PTRACE nobody may look into it since: then they are those of
+    root's that no other process is seen to hold.
+    """
+    held = _held(master)
+    if held or master is None:
+        return held
+    found = {row[2] for family in _FAMILIES["all"] for row in _listening(family) if row[3] == "0"}
+    with suppress(OSError):
+        with open("/proc/net/unix", encoding="utf-8", errors="replace") as file:
+            found.update(row[6] for row in map(str.split, file) if len(row) > 7)
+    return found.difference(*(_held(int(process)) for process in os.listdir("/proc") if process.isdigit()))
 
 
 def _held(process: int | None) -> set:
@@ -250,7 +264,7 @@ def _holder(family: int, address: str, port: int) -> str:
 
 def _paths(master: int | None) -> set:
     """The paths of the sockets and FIFOs that are open in this master, as their last two names: private/bounce."""
-    held, found = _held(master), set()
+    held, found = _held_by_master(master), set()
     with suppress(OSError):
         with open("/proc/net/unix", encoding="utf-8", errors="replace") as file:
             found = {"/".join(row[7].split("/")[-2:]) for row in map(str.split, file) if len(row) > 7 and row[6] in held}
