@@ -49,8 +49,9 @@ def put(draft: Draft, name: str, path: str, lines: dict, remedy: str, behind: li
 
 
 def take_away(draft: Draft, name: str, path: str, behind: list | None = None) -> None:
-    """The other tables stay, and so does a file that was not written here."""
-    others = _others(draft, name, path, behind, ("texthash", *(_INDEXED if _ours(files.read(path)) else ())))
+    """The other tables stay, and so does a file that was not written here, as the table that it is."""
+    kinds = () if is_foreign(path) else ("texthash", *(_INDEXED if _ours(files.read(path)) else ()))
+    others = _others(draft, name, path, behind, kinds)
     if others != _listed(draft, name):
         parameters.put(draft, name, ", ".join(others) or None)
     if _ours(files.read(path)):
