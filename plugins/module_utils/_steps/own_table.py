@@ -28,7 +28,8 @@ _INDEXED = {kind: values.ON_DISK[kind] for kind in ("lmdb", "cdb", "hash", "btre
 
 def put(draft: Draft, name: str, path: str, lines: dict, remedy: str, behind: list | None = None) -> tuple:
     """(the table as main.cf names it, the tables behind it). name: of the parameter. lines: {key: value}. behind: tables to come after it, None
-    for those that are there; one of any type of file at path is the one that this takes the place of. Raises PostfixTlsError, with remedy, for a file that was not written here.
+    for those that are there; one of any type of file at path is the one that this takes the place of. Raises PostfixTlsError, with remedy, for a
+    file that was not written here.
     """
     before = files.read(path)
     indexes = [suffix for suffix in _INDEXED.values() if os.path.exists(path + suffix)]
