@@ -91,7 +91,8 @@ def complaints(role: str, options: dict, values: dict) -> list:
         near = difflib.get_close_matches(name.removeprefix(prefix), stems, n=1)
         hint = _instead(name) or ("did you mean %s%s?" % (prefix, near[0]) if near else "it has %s." % ", ".join(sorted(options)))
         told.append("%s: the role %s has no such variable; %s" % (name, role, hint))
-    known = {name: value for name, value in values.items() if name in options}
+    # Without a default, no value means that nobody wrote one.
+    known = {name: value for name, value in values.items() if name in options and (value is not None or "default" in options[name])}
     told += misplaced(known)
     if ArgumentSpecValidator(options).validate(known).errors:
         told += [sentence for name, value in known.items() for sentence in _mistyped(name, options[name], value)]

@@ -36,6 +36,9 @@ _INTERRUPTED = {
     "reference": "",
 }
 
+#: What is so after most errors.
+_NOTHING = "Nothing was changed."
+
 #: How often a change is planned anew because somebody else has written meanwhile.
 _TRIES = 5
 
@@ -72,6 +75,7 @@ class Change:
         self.kept = Kept(self.params["config_directory"])
         self._undone = Undone()
         self._summary: list = []
+        self._so = _NOTHING
         self._instance: Instance | None = None
         self._files: list = []
 
@@ -85,20 +89,34 @@ class Change:
         return self._instance
 
     def result(self) -> dict:
-        """The module's result. Raises PostfixTlsError where it does not hold; then nothing has changed, but where systemd does not start the renewal."""
+        """The module's result. Raises PostfixTlsError where it does not hold, which says what is so now."""
+        try:
+            return self._judged()
+        except PostfixTlsError as error:
+            if "restored" in error.details or _NOTHING[1:] in str(error):
+                raise
+            raise PostfixTlsError(error.item, error.value, error.reason, "%s %s" % (error.remedy, self._so), **error.details) from error
+
+    def _judged(self) -> dict:
         self._judge_paths()
         if self.params["state"] in ("listed", "forgotten"):
             return self._told_of_kept()
-        if not self.predict:
-            leftovers.discard()
-        host = self.read()
         if self.predict:
-            return self._predicted(host)
-        with self.kept.locked(editing=self._editing) as taken_back, self._alone():
-            action = self._action()
-            host, proposal, proof, outcome = self._carried_out()
-            if self.params["state"] == "restored" or proposal.renewal:
-                proposal.plan.findings += renewal.settle(self.run, self.params["config_directory"])
+            return self._predicted(self.read())
+        leftovers.discard()
+        with self._editing():  # under others' edits, Postfix's own programs would not end reading
+            self.read()
+        with self.kept.locked(editing=self._editing) as taken_back, self._alone(), self._editing() as lock:
+            return self._result(taken_back, lock)
+
+    def _result(self, taken_back: Sequence, lock: EditLock) -> dict:
+        if taken_back:
+            self._so = "What a killed run had left is put back; nothing else was changed."
+        action = self._action()
+        host, proposal, proof, outcome = self._carried_out(lock)
+        self._so = "The change itself is made, and holds." if outcome.changed else self._so
+        if self.params["state"] == "restored" or proposal.renewal:
+            proposal.plan.findings += renewal.settle(self.run, self.params["config_directory"])
         if self.params["state"] == "restored":
             proposal.receiving = _receives_encrypted(self.read())
         self._note(proposal, action != self.params["action"], not outcome.changed and action != "none")
@@ -118,24 +136,24 @@ class Change:
             seconds=self.stopwatch.seconds(),
         )
 
-    def _carried_out(self) -> tuple:
+    def _carried_out(self, lock: EditLock) -> tuple:
         """(host, proposal, proof, outcome). Where somebody writes between plan and writing, by no lock, it is planned again."""
         for left in range(_TRIES - 1, -1, -1):
-            with self._editing() as lock:
-                host = self.read()  # another run, or a killed one that is mended now, may have left it otherwise
-                proposal = self.stopwatch.timed("plan", self._reviewed)(host)
-                proof = self._proof(proposal)
-                try:
-                    return host, proposal, proof, self._outcome(proposal.plan, proof, lock)
-                except Outdated:
-                    self._instance = None
-                    if not left:
-                        raise
+            host = self.read()  # only now: another run, or a killed one that is mended, may have left it otherwise
+            proposal = self.stopwatch.timed("plan", self._reviewed)(host)
+            proof = self._proof(proposal)
+            try:
+                return host, proposal, proof, self._outcome(proposal.plan, proof, lock)
+            except Outdated:
+                self._instance = None
+                if not left:
+                    raise
         raise AssertionError("a try returns or raises")
 
     def _outcome(self, plan: Plan, proof: Proof, lock: EditLock) -> Outcome:
         """Where only programs of ours are of another release, Postfix is proven as it is: it has nothing to do with them."""
         transaction = self._transaction(proof, lock)
+        self._so = self._so if plan.changes else "No file was changed."  # Postfix may have been restarted
         if not _upgrades(plan) or self.kept.pending.exists():
             return transaction.carry_out(plan)
         replace(transaction, action="none", kind=RENEWAL, written=nullcontext).carry_out(plan)
@@ -340,8 +358,8 @@ class Change:
             kind=self.kind if self.params["state"] == "present" else "restored",
             ready=lambda: self._ready(proof.proposal),
             stopped=not (service.running() or self.kept.pending.exists()),
-            written=lock.release,
-            restoring=self._editing,
+            written=lock.written,
+            restoring=lock.again,
         )
 
 

@@ -10,8 +10,10 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import threading
 import time
-from contextlib import suppress
+from contextlib import contextmanager, suppress
+from typing import Iterator
 
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._error import PostfixTlsError
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._transaction import files
@@ -22,6 +24,9 @@ _FLAGS = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 #: Seconds between two tries.
 _PAUSE = 0.01
 
+#: Seconds after which a start may no longer keep others from editing: what Postfix is started by may want to edit itself.
+_STARTING = 30.0
+
 
 class EditLock:
     """wait: seconds until it is given up, for each file. Where no such file can be made nobody else can edit either, and nothing is held."""
@@ -30,6 +35,8 @@ class EditLock:
         self._paths = [os.path.join(directory, name + _SUFFIX) for name in ("main.cf", "master.cf")]
         self._wait = wait
         self._held: dict = {}
+        self._guard = threading.RLock()
+        self._timer = threading.Timer(0, self.release)
 
     def __enter__(self) -> EditLock:
         """Raises PostfixTlsError."""
@@ -53,12 +60,34 @@ class EditLock:
 
     def release(self) -> None:
         """As postconf gives up an edit: the name goes while the lock is held, and who waits begins again."""
-        for path, descriptor in self._held.items():
-            with suppress(OSError):
-                if _is_at(descriptor, path):
-                    os.unlink(path)
-            os.close(descriptor)
-        self._held = {}
+        self._timer.cancel()
+        with self._guard:
+            for path, descriptor in self._held.items():
+                with suppress(OSError):
+                    if _is_at(descriptor, path):
+                        os.unlink(path)
+                os.close(descriptor)
+            self._held = {}
+
+    def written(self) -> None:
+        """All is in place, and who waits need not for much longer.
+
+        Not at once: no program of Postfix ends reading a main.cf that others go on writing to (it waits for the file to cool down), so none would start.
+        """
+        self._timer.cancel()
+        self._timer = threading.Timer(_STARTING, self.release)
+        self._timer.daemon = True
+        self._timer.start()
+
+    @contextmanager
+    def again(self) -> Iterator[None]:
+        """Held for another edit, whether it still was or not. Raises PostfixTlsError."""
+        self._timer.cancel()
+        with self._guard:
+            if not self._held:
+                self.__enter__()
+        yield
+        self.written()
 
     def _take(self, path: str) -> int:
         deadline = time.monotonic() + self._wait

@@ -19,10 +19,10 @@ PLAY = """
         tasks_from: intent
         rolespec_validate: false
     - ansible.builtin.copy:
-        content: "{{ {'intent': intent, 'wrong': query('mailsec.postfix_tls.role_complaints', 'tls_policy') + __tls_policy_complaints} | to_json }}"
+        content: "{{ {'intent': intent.policy | default({}), 'wrong': query('mailsec.postfix_tls.role_complaints', 'tls_policy') + __tls_policy_complaints} | to_json }}"
         dest: "{{ folder }}/{{ inventory_hostname }}.json"
       vars:
-        intent: "{{ __tls_policy_intent | dict2items | rejectattr('value', 'equalto', omit) | items2dict }}"
+        intent: "{{ {'policy': __tls_policy_intent} | dict2items | rejectattr('value', 'equalto', omit) | items2dict }}"
 """
 
 
@@ -89,3 +89,13 @@ def test_a_fleet_encrypts_to_each_other(tmp_path: Path) -> None:
 def test_a_fleet_that_is_none_is_told(variables: dict, wrong: str, tmp_path: Path) -> None:
     [complaint] = told(tmp_path, {"fleet": (["mx1", "mx2"], {})}, {"mx1": variables, "mx2": {}})["mx1"]["wrong"]
     assert complaint.startswith(wrong)
+
+
+def test_where_nobody_wrote_of_destinations_those_that_a_host_has_stay(tmp_path: Path) -> None:
+    written = {"none": {"tls_policy_destinations": []}, "maps": {"tls_policy_maps": ["hash:/etc/postfix/theirs"]}, "banks": {"tls_policy_destinations_banks": []}}
+    seen = told(tmp_path, {}, {"nobody": {}, **written})
+    assert {name: host["wrong"] for name, host in seen.items()} == dict.fromkeys(seen, [])
+    assert seen["nobody"]["intent"] == {}
+    assert {name: seen[name]["intent"] for name in written} == {
+        "none": {"destinations": []}, "maps": {"destinations": [], "maps": ["hash:/etc/postfix/theirs"]}, "banks": {"destinations": []},
+    }

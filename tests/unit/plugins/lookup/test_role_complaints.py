@@ -13,19 +13,21 @@ OPTIONS = {
     "smtp_tls_enabled": {"type": "bool", "default": True},
     "smtp_tls_security_level": {"type": "str", "choices": ["none", "may"]},
     "smtp_tls_loglevel": {"type": "int"},
+    "smtp_tls_emptied": {"type": "list", "elements": "str", "default": []},
     "smtp_tls_grade": {"type": "str", "choices": ["", "intermediate", "modern"]},
     "smtp_tls_list": {"type": "list", "elements": "dict", "options": {"destination": {"type": "str", "required": True}}},
 }
 
 
 def test_what_fits_is_not_complained_of() -> None:
+    assert complaints("smtp_tls", OPTIONS, {"smtp_tls_list": None}) == [], "nobody wrote it"
     assert complaints("smtp_tls", OPTIONS, {"smtp_tls_enabled": "yes", "smtp_tls_loglevel": "1", "smtp_tls_list": [{"destination": "a"}]}) == []
 
 
 @pytest.mark.parametrize("values, told", [
     ({"smtp_tls_enabld": True}, "smtp_tls_enabld: the role smtp_tls has no such variable; did you mean smtp_tls_enabled?"),
-    ({"smtp_tls_0123456789012345678901234": True}, "smtp_tls_0123456789012345678901234: the role smtp_tls has no such variable; it has smtp_tls_enabled,"),
-    ({"smtp_tls_x": True}, "smtp_tls_x: the role smtp_tls has no such variable; it has smtp_tls_enabled, smtp_tls_grade, smtp_tls_list,"),
+    ({"smtp_tls_0123456789012345678901234": True}, "smtp_tls_0123456789012345678901234: the role smtp_tls has no such variable; it has smtp_tls_emptied,"),
+    ({"smtp_tls_x": True}, "smtp_tls_x: the role smtp_tls has no such variable; it has smtp_tls_emptied, smtp_tls_enabled, smtp_tls_grade, smtp_tls_list,"),
     ({"smtp_tls_log_level": 1}, "did you mean smtp_tls_loglevel?"),
     ({"smtp_tls_loglevel": "loud"}, "'smtp_tls_loglevel' is of type str and we were unable to convert to int"),
     ({"smtp_tls_security_level": "on"}, "value of smtp_tls_security_level must be one of: none, may, got: on"),
@@ -34,7 +36,7 @@ def test_what_fits_is_not_complained_of() -> None:
     ({"smtp_tls_list": [{"destination": "a"}, {"destination": "bank.example", "destinaton": "b"}]}, "smtp_tls_list[1] (bank.example): Not understood: "),
     ({"smtp_tls_list": [{"destination": "a"}, "bank.example"]}, "smtp_tls_list[1] = bank.example: a dictionary is expected there, with destination."),
     ({"smtp_tls_list": [{"destination": "a"}, None]}, "smtp_tls_list[1] = None: a dictionary is expected there"),
-    ({"smtp_tls_list": None}, "smtp_tls_list: it has no value. Write [] for none."),
+    ({"smtp_tls_emptied": None}, "smtp_tls_emptied: it has no value. Write [] for none."),
     ({"smtp_tls_loglevel": [1]}, "'smtp_tls_loglevel' is of type list"),
     ({"smtp_tls_grade": "Intermediate"}, "must be one of: intermediate, modern, got: Intermediate."),
     ({"smtp_tls_policy_maps": []}, "that is a parameter of Postfix: list its entries as tls_policy_destinations, or the tables themselves in tls_policy_maps."),

@@ -509,6 +509,8 @@ def test_what_others_can_write_root_does_not_start(tmp_path: Path, monkeypatch) 
 def changes(etc: Path, tmp_path: Path, monkeypatch):
     """changes(directory, **options): what the module does there; Postfix's commands are fakes, and nothing is probed."""
     other = tmp_path / "postfix-out"
+    monkeypatch.setattr(_change.Change, "_ready", lambda _self, _proposal: None)
+    monkeypatch.setattr(_change.Service, "running", lambda _self: True)
     shutil.copytree(etc, other)
     monkeypatch.setattr(renewal, "instances", lambda _run: [str(etc), str(other)])
     monkeypatch.setattr(_change.Instance, "read", classmethod(lambda _cls, _run, directory: instance(directory)))

@@ -304,7 +304,7 @@ def test_a_host_without_postfix_is_told_so_and_not_touched(run, etc: Path, monke
 
     monkeypatch.setattr(_change, "runner", lambda: missing)
     result = run(postfix_tls, **arguments(etc))
-    assert result["failed"] and result["msg"] == "postconf: there is no Postfix on this host. Install the package postfix first."
+    assert result["failed"] and result["msg"] == "postconf: there is no Postfix on this host. Install the package postfix first. Nothing was changed."
     assert not (tmp_path / "lib").exists() and not (etc / "tls").exists()
 
 
