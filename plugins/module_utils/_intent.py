@@ -35,6 +35,7 @@ def propose(host: Instance, intent: Intent) -> Proposal:
     combinations.review(draft, after)
     _refuse_public_encrypt(draft, after)
     required.look(draft, after)
+    sni.look(draft, after)
     overrides.tell(draft, after)
     consequences.tell(draft, after)
     peers.tell(draft, after)

@@ -28,6 +28,9 @@ _DEPTH = "versions"
 #: What listeners with and without mandatory TLS have in common, by the profile for those without.
 _AT_EVERY_LEVEL = ("groups", "dh_size", "signatures", "key", "certificate_signature", "server_order")
 
+#: What a table decides that is not ours; the rest is its listener's.
+_OF_A_TABLE = ("reachable", "handshake", "trust", "name", "validity")
+
 #: How much more time a listener gets that answered and was not done in time, once.
 _PATIENCE = 3
 
@@ -41,6 +44,15 @@ class _Look:
     facts: dict | None = None
     found: Sorted | None = None
     patient: bool = False
+
+    @property
+    def key(self) -> tuple:
+        return self.listener.service, self.named and self.named.name
+
+    @property
+    def found_there(self) -> bool:
+        """Whether a table has it that this run does not ask for."""
+        return self.named is not None and self.named.trusted is None
 
     @property
     def hasty(self) -> bool:
@@ -109,8 +121,7 @@ class Proof:
         A listener that is not as it should be is looked at again for a moment: Postfix may be just coming up.
         """
         listeners = self.read().listeners()
-        encrypting = [listener for listener in listeners if listener.encrypts][:1]
-        looks = [_Look(listener, None) for listener in listeners] + [_Look(listener, named) for listener in encrypting for named in self.proposal.sni]
+        looks = [_Look(listener, None) for listener in listeners] + _named(listeners, self.proposal.sni)
 
         def look() -> list:
             for one in looks:
@@ -121,8 +132,8 @@ class Proof:
 
         until(look, lambda done: not any(one.unsettled for one in done))
         results = [one.facts for one in looks]
-        self._keep_before(results[:len(listeners)], listeners)
-        self.findings = [note for one in looks for note in _sorting.notes(one.facts, one.found, one.listener)]
+        self._keep_before(looks)
+        self.findings = [note for one in looks for note in _sorting.notes(one.facts, one.found, one.listener, one.named and one.named.name)]
         self.findings += [_behind_a_proxy(listener) for listener in listeners if listener.port == 25 and listener.public and listener.proxied]
         for one in looks:
             for finding in one.found.refuting + (one.found.unproven if self.strict else []):
@@ -138,9 +149,11 @@ class Proof:
             one.facts, one.found = facts, found
 
     def _sorted(self, one: _Look) -> Sorted:
-        before = (self._before or {}).get(one.listener.service) if one.named is None else None
+        before = (self._before or {}).get(one.key)
         if self._before is None and one.named is None and self._served():
             before = one.facts  # nothing is written, so all that this run does not ask for was so before
+        if one.found_there and not (before and before["reachable"]):
+            before = one.facts  # nobody saw it before, and this run does not ask for it
         busy = not one.facts["reachable"] and any(obstacles.BUSY.pattern.search(line) for line in self.logged())
         return _sorting.sort(one.facts, one.listener, self._asked(one.listener, one.named), before, busy)
 
@@ -167,7 +180,7 @@ class Proof:
         own = self.proposal.overrides.get("%s/inet" % listener.service, ())
         parameters = (frozenset(self.proposal.expected) - listener.overridden).union(own)
         if named:
-            return Asked(parameters, True, True)
+            return Asked(parameters, True, True) if named.trusted is not None else Asked(frozenset(), False, False)
         ours = set(self.proposal.trusted) | {change.path for change in self.proposal.plan.changes}
         ours.update(self.proposal.expected.get("smtpd_tls_chain_files", "").replace(",", " ").split())
         return Asked(parameters, any(path in ours for path, _key in listener.chain_files), self._has_profile(listener))
@@ -182,10 +195,14 @@ class Proof:
         limited = [not facts["reachable"] and obstacles.obstacle(facts["error"]) for facts in looks]
         seen = {listener.service: lines(facts) for listener, facts in zip(listeners, looks) if facts["reachable"]}
         for listener, hidden in zip(listeners, limited):
-            earlier = (self._before or {}).get(listener.service)
+            earlier = (self._before or {}).get((listener.service, None))
             if hidden and earlier and earlier["reachable"]:
                 seen[listener.service] = lines(earlier)
-        self._keep_before(looks, listeners)
+        if self._before is None:
+            found = [one for one in _named(listeners, self.proposal.sni) if one.found_there]
+            for one in found:
+                one.facts = self._probe(one.listener, one.named)
+            self._keep_before([_Look(listener, None, facts) for listener, facts in zip(listeners, looks)] + found)
         return seen
 
     def _observe(self, listener: Listener) -> dict:
@@ -194,9 +211,9 @@ class Proof:
         facts["findings"] = judge(facts, Expectation(depth="handshake", **promised(listener, trusted=True)))
         return facts
 
-    def _keep_before(self, results: list, listeners: list) -> None:
+    def _keep_before(self, looks: list) -> None:
         if self._before is None:
-            self._before = {listener.service: facts for listener, facts in zip(listeners, results)}
+            self._before = {one.key: one.facts for one in looks if one.named is None or one.found_there}
 
     def difference(self, before: dict, after: list) -> list:
         """What peers see since the change, in Ansible's form of a diff. before: of observed. after: of on_the_wire."""
@@ -258,8 +275,15 @@ class Proof:
         return bool(self.proposal.profile) and listener.encrypts and self.proposal.decides.isdisjoint(listener.overridden)
 
 
+def _named(listeners: list, sni: list) -> list:
+    """[_Look] at each name, at the first listener that encrypts: the table is the same for all."""
+    return [_Look(listener, named) for listener in [listener for listener in listeners if listener.encrypts][:1] for named in sni]
+
+
 def _of_name(named: Named) -> Expectation:
-    return Expectation(depth="handshake", starttls=True, trust=named.trusted, name=named.trusted, deployed=named.digests)
+    trusted = named.trusted is not False
+    checks = None if named.digests else _OF_A_TABLE
+    return Expectation(depth="handshake", starttls=True, trust=trusted, name=trusted, deployed=named.digests, checks=checks)
 
 
 def _behind_a_proxy(listener: Listener) -> dict:

@@ -80,9 +80,9 @@ def bad(facts: dict) -> list:
     return [finding for finding in facts["findings"] if finding["verdict"] not in ("pass", "note") and (finding["check"], finding["verdict"]) != unseen]
 
 
-def notes(facts: dict, found: Sorted, listener: Listener) -> list:
-    """Of what does not refute a change, as findings of the module."""
-    where = endpoint(facts["target"]["host"], facts["target"]["port"])
+def notes(facts: dict, found: Sorted, listener: Listener, name: str | None = None) -> list:
+    """Of what does not refute a change, as findings of the module. name: that was asked for by SNI, of those that have a chain of their own."""
+    where = endpoint(facts["target"]["host"], facts["target"]["port"]) + (" for %s" % name if name else "")
     made = []
     if found.unproven:
         checks = ", ".join(dict.fromkeys(finding["check"] for finding in found.unproven))

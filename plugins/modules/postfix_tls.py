@@ -115,7 +115,8 @@ options:
       - Keys and chains for names of their own, which clients ask for by SNI, in a table for C(tls_server_sni_maps). Each is proven as O(chains) are,
         under its names. Whoever asks for no name, or for another, is served O(chains).
       - The table names the files and holds no copy of a key. Postfix reads it, and the files, when a process starts; after a renewal, a reload is enough.
-      - Tables that the parameter has already come after this one. V([]) takes the table away.
+      - Tables that the parameter has already come after this one. V([]) takes the table away. What they serve is looked at on the wire, the first ten
+        names of them; what is wrong there and was so before is told in RV(findings), and so is what is not looked at.
     type: list
     elements: dict
     suboptions:

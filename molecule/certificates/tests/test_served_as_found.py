@@ -88,6 +88,35 @@ def test_a_comment_above_the_key_is_nothing_to_postfix(leaves: dict) -> None:
         assert seen[0].certificates == (leaves[name].sha256, Issuer(Host(name)).intermediate.sha256), seen[0].said
 
 
+def test_what_tables_serve_that_are_not_ours_is_looked_at_and_told_and_a_bad_one_that_is_asked_for_refused(leaves: dict) -> None:
+    """Texts and indexes by postmap -F; a good chain, one that has ended, one that is no chain, and a name that no client can ask for."""
+    def serve(host: Host) -> str:
+        ca, kind = Issuer(host), host.run("postconf -h default_database_type").strip()
+        good, ended = ca.leaf(names=("good.example.net",)), ca.leaf(names=("*.ended.example.net",), days=(-9, -1))
+        files = {"good.pem": good.key_pem() + ca.chain(good), "ended.pem": ended.key_pem() + ca.chain(ended), "broken.pem": ended.key_pem() + good.pem}
+        tables = {"mapped": {"good.example.net": "good", ".ended.example.net": "ended"}, "text": {"broken.example.net": "broken", "*.example.net": "good"}}
+        tables["new"] = {"wrong.example.net": "good"}
+        files.update({table: "".join("%s %s/%s.pem\n" % (name, PARTS, file) for name, file in lines.items()) for table, lines in tables.items()})
+        hand_out(host, {"%s/%s" % (PARTS, name): text for name, text in {**files, "patterns": "/^pattern/ %s/good.pem\n" % PARTS}.items()})
+        host.run("cd %s; postmap -F %s:mapped; chmod a+r *" % (PARTS, kind))
+        listed = "%s:{0}/mapped, texthash:{0}/text, regexp:{0}/patterns".format(PARTS) % kind
+        configured(host, smtpd_tls_chain_files=PARTS + "/commented.pem", tls_server_sni_maps=listed, **TLS_ON)
+        return listed
+
+    listed = each(serve)
+    for header in ("yes", "yes"):  # with a change, and without one
+        for name, result in asked(parameters=dict(TLS_ON, smtpd_tls_received_header=header)).items():
+            assert not result["failed"], (name, result["msg"])
+            notes = [finding["observed"] for finding in result["findings"] if finding["verdict"] == "note"]
+            [plan] = [note for note in notes if "not written here" in note]
+            assert plan.startswith(listed[name]) and "1 more names are not looked at (*.example.net)" in plan and "what regexp:" in plan, plan
+            assert [note for note in notes if " for any.ended.example.net: trust: certificate has expired" in note], notes
+            assert [note for note in notes if " for broken.example.net: handshake: " in note] and not [note for note in notes if ":25 for good.example.net" in note]
+    for name, result in asked(parameters=dict(TLS_ON, tls_server_sni_maps="texthash:%s/new" % PARTS)).items():
+        assert result["failed"] and "for wrong.example.net = name: observed the certificate is made out to" in result["msg"], (name, result["msg"])
+    assert each(lambda host: host.run("postconf -h tls_server_sni_maps").strip()) == listed
+
+
 CHAIN = {"name": "foreign", "key_file": PARTS + "/key.pem", "certificate_file": PARTS + "/full.pem"}
 
 

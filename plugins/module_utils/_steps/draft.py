@@ -50,11 +50,13 @@ class Intent:
 
 
 class Named(NamedTuple):
-    """What clients that ask for a name are to be served. digests: sha256 of each leaf. trusted: whether peers trust all of them under it."""
+    """What clients that ask for a name are to be served. digests: sha256 of each leaf. trusted: whether peers trust all of them under it; None
+    where a table serves it that was there before and is not ours: what is wrong with it is told.
+    """
 
     name: str
     digests: list
-    trusted: bool
+    trusted: bool | None
 
 
 @dataclass

@@ -11,12 +11,16 @@ import os
 import re
 
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._error import PostfixTlsError
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._policy.lookup import Lookup, tables
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.domains import domain
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.instance import Instance
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._steps import chains, own_table
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._steps.draft import Draft, Named
 
 _NAME = "tls_server_sni_maps"
 _REMEDY = "List its entries as sni and move it away."
+#: Names from tables that are not ours that are looked at; each costs a handshake.
+MOST = 10
 
 
 def write(draft: Draft) -> None:
@@ -53,6 +57,40 @@ def serve(draft: Draft, entry: dict) -> list:
     if files:
         draft.proposal.sni.append(Named(names[0], digests, trusted.issuperset(files)))
     return files
+
+
+def look(draft: Draft, after: Instance) -> None:
+    """Names that tables serve which are not ours are to be looked at too, the first of them; what is not is told."""
+    path = os.path.join(draft.host.directory, "tls", "sni")
+    mine = path in draft.to_come or not own_table.is_foreign(path)
+    others = [table for table in tables(after.effective(_NAME)) if not (mine and table.rpartition(":")[2] == path)]
+    if not others or not any(listener.encrypts for listener in after.listeners()):
+        return
+    before, names, unlisted, unusable = tables(draft.host.effective(_NAME)), {}, [], []
+    for table in others:
+        keys = list(Lookup(after.run, after.directory).entries(table))  # not what it says of them, which may be a key
+        unlisted += [] if keys else [table]
+        for key in keys:
+            try:
+                names.setdefault(_judged(key, {}), None if table in before else True)
+            except PostfixTlsError:
+                unusable.append(key)
+    for entry in draft.intent.sni or ():
+        for name in entry["names"]:
+            names.pop(name.lower(), None)  # ours is in front
+    seen = list(names.items())[:MOST]
+    draft.proposal.sni += [Named(_example(name), [], trusted) for name, trusted in seen]
+    _tell(draft, others, [name for name, _trusted in seen], [*list(names)[MOST:], *unusable], unlisted)
+
+
+def _tell(draft: Draft, others: list, seen: list, left: list, unlisted: list) -> None:
+    told = ["what they serve for %s is looked at on the wire" % ", ".join(seen)] if seen else []
+    told += ["%d more names are not looked at (%s)" % (len(left), ", ".join([*left[:3], "..."][:len(left)]))] if left else []
+    told += ["what %s serves is not looked at, for its names can't be listed, or there are none" % " and ".join(unlisted)] if unlisted else []
+    draft.note(
+        "sni", "%s: not written here; %s" % (", ".join(others), "; ".join(told or ["sni has all its names in front"])),
+        "each name that clients ask for proven", "list its names as sni, and take the table out of %s" % _NAME, "postconf(5) %s" % _NAME,
+    )
 
 
 def chains_of(entry: dict) -> list:

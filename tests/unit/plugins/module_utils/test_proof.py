@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils import _proof
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._error import PostfixTlsError
-from ansible_collections.mailsec.postfix_tls.plugins.module_utils._steps.draft import Proposal
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._steps.draft import Named, Proposal
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._proof import Proof
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._transaction import apply
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._transaction.plan import Plan
@@ -96,6 +96,25 @@ def test_a_listener_that_keeps_its_promise_passes(chain_file: str, monkeypatch) 
 def test_a_listener_that_serves_another_certificate_than_the_deployed_one_fails(chain_file: str, monkeypatch) -> None:
     with pytest.raises(PostfixTlsError, match="deployed_chain: observed served leaf %s" % OTHER.sha256):
         look(chain_file, Behaviour(chain=OTHER), monkeypatch)
+
+
+@pytest.mark.parametrize("trusted, told", [(None, "for other.example.org: name: "), (True, "")])
+def test_what_another_table_serves_is_told_and_what_this_run_asks_for_refutes(trusted: object, told: str, chain_file: str, monkeypatch) -> None:
+    monkeypatch.setattr(apply.time, "sleep", lambda _seconds: None)
+    with MailServer(Behaviour(chain=LEAF)) as server:
+        host = instance(
+            master="127.0.0.1:%d inet n - y - - smtpd\n" % server.port, smtpd_tls_security_level="may", smtpd_tls_chain_files=chain_file,
+            smtpd_tls_protocols=">=TLSv1.2",
+        )
+        judged = proof(host, trusted=frozenset([chain_file]), sni=[Named("other.example.org", [], trusted)])
+        judged.ca_file = str(Path(chain_file).with_name("root.pem"))
+        if trusted:
+            with pytest.raises(PostfixTlsError, match="for other.example.org = name: observed the certificate is made out to DNS:mx.example.org"):
+                judged.on_the_wire()
+        else:
+            judged.observed()
+            assert len(judged.on_the_wire()) == 2
+    assert [told in finding["observed"] for finding in judged.findings if told] == [True] * bool(told)
 
 
 def test_a_listener_without_starttls_fails_where_its_parameters_promise_it(chain_file: str, monkeypatch) -> None:

@@ -34,10 +34,11 @@ def entry(*names: str, leaf: Issued = NET, **more: object) -> dict:
     return {"names": list(names), "chains": [dict({"key": leaf.key_pem(), "certificate": leaf.pem}, **more)]}
 
 
-def ask(etc: Path, sni: list | None, **more: object) -> Proposal:
+def ask(etc: Path, sni: list | None, tables: dict | None = None, level: str = "", **more: object) -> Proposal:
     main = MainCf((etc / "main.cf").read_text(encoding="utf-8"))
     value = main.raw("tls_server_sni_maps") or ""
-    return propose(instance(str(etc), tls_server_sni_maps=value), Intent(sni=sni, ca_file=str(etc / "root.pem"), **more))
+    host = instance(str(etc), tls_server_sni_maps=value, smtpd_tls_security_level=level, tables=tables)
+    return propose(host, Intent(sni=sni, ca_file=str(etc / "root.pem"), **more))
 
 
 def carry_out(proposal: Proposal) -> list:
@@ -78,6 +79,46 @@ def test_other_tables_stay_behind_ours_and_alone_when_it_goes(etc: Path) -> None
     assert not ask(etc, None).plan.changes
     assert carry_out(ask(etc, [])) == ["main.cf", "sni"]
     assert main_cf(etc) == "tls_server_sni_maps = hash:/etc/postfix/sni\n" and not (etc / "tls" / "sni").exists()
+
+
+def found(etc: Path, sni: list | None, tables: dict, **more: object) -> tuple:
+    """(names to look at that are not ours, what is told of them)"""
+    if "parameters" not in more:
+        (etc / "main.cf").write_text("tls_server_sni_maps = %s\n" % ", ".join(tables), encoding="utf-8")
+    proposal = ask(etc, sni, tables, "may", **more)
+    [told] = [finding["observed"] for finding in proposal.plan.findings if finding["check"] == "sni"] or [""]
+    return [(named.name, named.trusted) for named in proposal.sni if not named.digests], told
+
+
+def test_names_of_tables_that_are_not_ours_are_looked_at_and_their_keys_told_nowhere(etc: Path) -> None:
+    seen, told = found(etc, None, {"hash:/a": {"mx.example.net": "LS0tLS1CRUdJTg==", ".example.com": "LS0t"}, "texthash:/b": {"mx.example.net": "/x.pem"}})
+    assert seen == [("mx.example.net", None), ("any.example.com", None)]
+    assert told == "hash:/a, texthash:/b: not written here; what they serve for mx.example.net, .example.com is looked at on the wire"
+
+
+def test_a_name_that_ours_has_in_front_is_looked_at_once_as_ours(etc: Path) -> None:
+    seen, told = found(etc, [entry("MX.example.net")], {"hash:/a": {"mx.example.net": "x"}})
+    assert not seen and told == "hash:/a: not written here; sni has all its names in front"
+    ours = {"texthash:%s/tls/sni" % etc: {"mx.example.net": "x"}}
+    (etc / "tls").mkdir()
+    (etc / "tls" / "sni").write_text(HEADER, encoding="utf-8")
+    assert found(etc, None, ours) == ([], "")
+    (etc / "tls" / "sni").write_text("mx.example.net x\n", encoding="utf-8")
+    assert found(etc, None, ours)[0] == [("mx.example.net", None)]
+
+
+def test_names_beyond_the_first_ones_and_those_that_are_none_are_told(etc: Path) -> None:
+    many = {"m%d.example.net" % number: "x" for number in range(11)}
+    seen, told = found(etc, None, {"inline:{}": dict(many, **{"*.example.net": "x", "mx example": "x"}), "regexp:/r": {}})
+    assert [name for name, _trusted in seen] == list(many)[:10]
+    assert "; 3 more names are not looked at (m10.example.net, *.example.net, mx example); what regexp:/r serves is not looked at, for its names " in told
+
+
+def test_what_a_table_serves_that_this_run_asks_for_has_to_be_right(etc: Path) -> None:
+    tables = {"inline:{a=x}": {"mx.example.net": "x"}, "inline:{b=x}": {"mx.example.org": "x"}}
+    (etc / "main.cf").write_text("tls_server_sni_maps = inline:{a=x}\n", encoding="utf-8")
+    seen, _told = found(etc, None, tables, parameters={"tls_server_sni_maps": "inline:{a=x}, inline:{b=x}"})
+    assert seen == [("mx.example.net", None), ("mx.example.org", True)]
 
 
 def test_a_self_signed_one_is_served_only_where_that_is_allowed(etc: Path) -> None:
