@@ -77,12 +77,12 @@ FAULTS = (
           "; ".join(["cp {0} {1}/spoiled.pem".format(GOOD, PARTS), _SPOILING[0]]), _SPOILING[1]),
     Fault("a chain file that goes after it was looked at", chain(PARTS + "/going.pem"), ("handshake: observed", "going.pem.*No such file"),
           "; ".join(["cp {0} {1}/going.pem".format(GOOD, PARTS), _LOSING[0]]), _LOSING[1]),
-    Fault("a port that is taken", {"inet_interfaces": "all"}, ("port 25 at 0.0.0.0: Address already in use",),
+    Fault("a port that is taken", {"inet_interfaces": "all"}, ("port 25 at 0.0.0.0: Address already in use, by python3", "othing was changed"),
           "postconf -e inet_interfaces=127.0.0.1; touch -d '1 minute ago' /etc/postfix/main.cf; " + RESTART
           + "; address=$(hostname -i | tr ' ' '\\n' | grep -v '^127' | head -1)"
           + "; setsid python3 -c '%s' $address >/dev/null 2>&1 & echo $! > /run/taker" % _TAKER
           + "; for turn in $(seq 50); do [ -e /run/taken ] && break; sleep 0.1; done",
-          "kill $(cat /run/taker); rm /run/taken; postconf -e inet_interfaces=all; touch -d '1 minute ago' /etc/postfix/main.cf"),
+          "kill $(cat /run/taker); rm /run/taken; postconf -e inet_interfaces=all; touch -d '1 minute ago' /etc/postfix/main.cf", written=False),
     Fault("a Postfix that refuses to start", {"smtpd_tls_loglevel": 3}, ("did not come up|failed",), _REFUSING[0], _REFUSING[1]),
     Fault("an override that breaks the listener", {}, ("handshake: observed", "cipher|TLS"), services={"smtp/inet": {"smtpd_tls_exclude_ciphers": "ALL"}}),
 )

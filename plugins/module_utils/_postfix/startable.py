@@ -43,7 +43,7 @@ def faults(host: Instance, master: int | None) -> list:
 def taken(host: Instance, master: int | None) -> list:
     """What can't be listened on now, in a sentence each."""
     return [
-        error.reason for service in opened(host) if service.kind == "inet" for error in _sockets(host, service, _held_by_master(master))
+        error.reason for service in opened(host) if service.kind == "inet" for error in _sockets(host, service, _held(master))
         if isinstance(error, Taken)
     ]
 
@@ -102,7 +102,7 @@ def _of_interface(word: str, families: tuple) -> Iterator[PostfixTlsError]:
 
 
 def _services(host: Instance, master: int | None) -> Iterator[PostfixTlsError]:
-    held, open_here = _held_by_master(master), _paths(master)
+    held, open_here = _held(master), _paths(master)
     directory = host.effective("daemon_directory")
     live = os.path.isdir(directory)  # else each program lacks, and that has been said
     for service in opened(host):
@@ -124,7 +124,7 @@ def opened(host: Instance) -> list:
             if addresses.opened(disabled, service.name, service.kind)]
 
 
-def _sockets(host: Instance, service: Service, held: set) -> Iterator[PostfixTlsError]:
+def _sockets(host: Instance, service: Service, held: set | None) -> Iterator[PostfixTlsError]:
     """What is wrong with the addresses and the port of a service."""
     item, families = "master.cf: %s" % service.key, _families(host)
     port = _port(host, service)
@@ -147,9 +147,9 @@ def _sockets(host: Instance, service: Service, held: set) -> Iterator[PostfixTls
                 )
 
 
-def _listened(host: Instance, service: Service, held: set) -> bool:
+def _listened(host: Instance, service: Service, held: set | None) -> bool:
     port = _port(host, service)
-    return port is not None and any(row[1] == port and row[2] in held for family in _FAMILIES["all"] for row in _listening(family))
+    return port is not None and any(row[1] == port and (held is None or row[2] in held) for family in _FAMILIES["all"] for row in _listening(family))
 
 
 def _families(host: Instance) -> tuple:
@@ -202,20 +202,22 @@ def _refused(family: int, address: str, port: int) -> int | None:
     return None
 
 
-def _ours(family: int, address: str, port: int, held: set) -> bool:
-    """Whether all that is in the way there is open in this master."""
+def _ours(family: int, address: str, port: int, held: set | None) -> bool:
+    """Whether all that is in the way there is open in this master. Where that can't be seen, whether it is open in nobody else."""
     rivals = _rivals(family, address, port)
+    if held is None:
+        return bool(rivals) and not _holder(family, address, port)
     return bool(rivals) and all(inode in held for inode in rivals)
 
 
 def _rivals(family: int, address: str, port: int) -> list:
     """The inodes of sockets that listen there, or on all addresses, or on any where all are asked for."""
     wide = dict(zip(_FAMILIES["all"], addresses.WILDCARDS["all"]))[family]
-    return [inode for other, at, inode, _user in _listening(family) if at == port and (other in (address, wide) or address == wide)]
+    return [inode for other, at, inode in _listening(family) if at == port and (other in (address, wide) or address == wide)]
 
 
 def _listening(family: int) -> list:
-    """(address, port, inode, user) of each listening TCP socket. Source: proc(5) /proc/net/tcp: 32-bit words of this host's byte order."""
+    """(address, port, inode) of each listening TCP socket. Source: proc(5) /proc/net/tcp: 32-bit words of this host's byte order."""
     found = []
     with suppress(OSError):
         with open("/proc/net/tcp6" if family == socket.AF_INET6 else "/proc/net/tcp", encoding="ascii") as file:
@@ -223,31 +225,21 @@ def _listening(family: int) -> list:
                 if len(row) > 9 and row[3] == _LISTENS:
                     packed, _colon, port = row[1].partition(":")
                     octets = b"".join(bytes.fromhex(packed[at:at + 8])[::-1] for at in range(0, len(packed), 8))
-                    found.append((socket.inet_ntop(family, octets), int(port, 16), row[9], row[7]))
+                    found.append((socket.inet_ntop(family, octets), int(port, 16), row[9]))
     return found
 
 
-def _held_by_master(master: int | None) -> set:
-    """As _held. A master(8) has changed its user, and in a container without CAP_SYS_PTRACE nobody may look into it since: then they are those of
-    root's that no other process is seen to hold.
-    """
-    held = _held(master)
-    if held or master is None:
-        return held
-    found = {row[2] for family in _FAMILIES["all"] for row in _listening(family) if row[3] == "0"}
-    with suppress(OSError):
-        with open("/proc/net/unix", encoding="utf-8", errors="replace") as file:
-            found.update(row[6] for row in map(str.split, file) if len(row) > 7)
-    return found.difference(*(_held(int(process)) for process in os.listdir("/proc") if process.isdigit()))
-
-
-def _held(process: int | None) -> set:
-    """The inodes of a process's sockets, as text."""
+def _held(process: int | None) -> set | None:
+    """The inodes of a process's sockets, as text; None where root may not see them (proc(5): without CAP_SYS_PTRACE, as in a container)."""
     directory, found = "/proc/%s/fd" % process, set()
     with suppress(OSError):
         for name in os.listdir(directory):
-            with suppress(OSError):
+            try:
                 found.update(re.findall(r"^socket:\[(\d+)\]$", os.readlink(os.path.join(directory, name))))
+            except PermissionError:
+                return None
+            except OSError:
+                continue  # closed meanwhile
     return found
 
 
@@ -255,7 +247,7 @@ def _holder(family: int, address: str, port: int) -> str:
     """The program that listens there, and its process number; empty where that can't be seen."""
     rivals = set(_rivals(family, address, port))
     for process in filter(str.isdigit, os.listdir("/proc")):
-        if rivals & _held(int(process)):
+        if rivals & (_held(int(process)) or set()):
             with suppress(OSError):
                 with open("/proc/%s/comm" % process, encoding="utf-8", errors="replace") as file:
                     return "%s (%s)" % (file.read().strip(), process)
@@ -264,7 +256,7 @@ def _holder(family: int, address: str, port: int) -> str:
 
 def _paths(master: int | None) -> set:
     """The paths of the sockets and FIFOs that are open in this master, as their last two names: private/bounce."""
-    held, found = _held_by_master(master), set()
+    held, found = _held(master) or set(), set()
     with suppress(OSError):
         with open("/proc/net/unix", encoding="utf-8", errors="replace") as file:
             found = {"/".join(row[7].split("/")[-2:]) for row in map(str.split, file) if len(row) > 7 and row[6] in held}
