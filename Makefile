@@ -5,7 +5,7 @@ CACHE       := $(CURDIR)/.cache
 VENV        := $(CACHE)/venv
 COLLECTION  := $(CACHE)/ansible_collections/mailsec/postfix_tls
 LAB         := python3 molecule/lab/lab
-SCENARIOS   := default wire sending_only faults upgrade profiles load rollback interrupted acme certificates policy audit required
+SCENARIOS   := default wire sending_only faults upgrade profiles load rollback interrupted acme certificates policy audit required as_they_are
 MOLECULE    := molecule test --no-command-borders --scenario-name
 
 export PATH := $(VENV)/bin:$(PATH)

@@ -43,13 +43,15 @@ GROUPS = {
     },
     "audit": {"log-bullseye": "bullseye", "log-bookworm": "bookworm", "log-trixie": "trixie", "log-forky": "forky"},
     "required": {"q-bullseye": "bullseye", "q-forky": "forky", "q-sender": "trixie"},
+    "as_they_are": {"w-bullseye": "bullseye", "w-bookworm": "bookworm", "w-trixie": "trixie", "w-forky": "forky", "w-partner": "trixie"},
     "cores": {"k-bookworm": "bookworm", "k-trixie": "trixie"},
 }
 RELEASE_OF = {name: release for members in GROUPS.values() for name, release in members.items()}
 
-#: Engine options of a group's hosts beside those that all have: where tests mount a full or a read-only file system, or make a file immutable, and
-#: where a unit's sandbox is to hold (without that right, systemd leaves it out).
+#: Engine options of a group's hosts beside those that all have: where tests mount a full or a read-only file system, or make a file immutable, where
+#: a unit's sandbox is to hold (without that right, systemd leaves it out), and where one host has several addresses.
 OPTIONS = {
+    "as_they_are": ["--cap-add=NET_ADMIN"],
     "acme": ["--cap-add=SYS_ADMIN", "--security-opt=apparmor=unconfined"],
     "interrupted": ["--cap-add=SYS_ADMIN", "--cap-add=LINUX_IMMUTABLE", "--security-opt=apparmor=unconfined"],
 }
@@ -67,6 +69,7 @@ CHAINS = {
 #: Chains of one host alone, beside its own: {host: {word: (Authority's method, what it is given beside the host's name)}}. In the inventory they are
 #: named as those above. What partners serve covers the domains that have their mail there; where it does not, it is the fault of this partner.
 SINGLE = {
+    "w-partner": {"partner": ("chain", {"another": "partner", "names": ("mx.good.test", "mx.dane.test", "mx.forged.test", "smtp.isp.test")})},
     "x-hard-trixie": {"rsa": ("rsa_chain", {})},
     "selfsigned": {"selfsigned": ("selfsigned", {})},
     "s-good": {"partner": ("chain", {"another": "partner", "names": ("*.good.test", "*.rekeyed.test", "*.stripped.test", "mx.provider.test")})},

@@ -134,6 +134,7 @@ class Proof:
         results = [one.facts for one in looks]
         self._keep_before(looks)
         self.findings = [note for one in looks for note in _sorting.notes(one.facts, one.found, one.listener, one.named and one.named.name)]
+        self.findings += [_behind_a_proxy(listener) for listener in listeners if listener.port == 25 and listener.public and listener.proxied]
         for one in looks:
             for finding in one.found.refuting + (one.found.unproven if self.strict else []):
                 raise _refuted(one, finding, results)
@@ -228,9 +229,9 @@ class Proof:
         return entries
 
     def promise(self) -> dict:
-        """What a peer may expect of public port 25, as the expect option of starttls_verify; empty where there is none."""
+        """What a peer may expect of public port 25, as the expect option of starttls_verify; empty where there is none, or peers come by a proxy."""
         for listener in self.read().listeners():
-            if listener.port == 25 and listener.public:
+            if listener.port == 25 and listener.public and (self.strict or not listener.proxied):
                 expected = self._expectation(listener)
                 return {
                     "starttls": expected.starttls,
@@ -283,6 +284,16 @@ def _of_name(named: Named) -> Expectation:
     trusted = named.trusted is not False
     checks = None if named.digests else _OF_A_TABLE
     return Expectation(depth="handshake", starttls=True, trust=trusted, name=trusted, deployed=named.digests, checks=checks)
+
+
+def _behind_a_proxy(listener: Listener) -> dict:
+    return {
+        "check": "unproven", "verdict": "note",
+        "observed": "%s is proven from the host itself alone: peers come to it by a proxy, whose line (PROXY protocol) a look from outside does not send"
+        % endpoint(listener.address, listener.port),
+        "expected": "what peers see, proven from outside", "fix": "name the proxy's own address, which peers know, in starttls_verify_targets",
+        "reference": "postconf(5) smtpd_upstream_proxy_protocol, postscreen_upstream_proxy_protocol",
+    }
 
 
 def _refuted(one: _Look, finding: dict, results: list) -> PostfixTlsError:

@@ -518,7 +518,7 @@ results:
 expect:
   description:
     - What a peer may expect of public port 25, by the host's own configuration, for the option C(expect) of
-      M(mailsec.postfix_tls.starttls_verify). Empty where port 25 is not public.
+      M(mailsec.postfix_tls.starttls_verify). Empty where port 25 is not public, or waits for a line of the PROXY protocol.
   returned: success, not in check mode
   type: dict
   sample: {"starttls": true, "floor": "TLSv1.2", "trust": true, "name": true, "deployed": ["44ae59..."]}

@@ -27,7 +27,7 @@ _REASONS = {
     21: ("an intermediate is missing, or this host does not trust its issuer",
          "Name the full chain (fullchain.pem); for a CA of your own set ca_file to its root."),
     26: ("it is not meant for servers (extendedKeyUsage)", "Have it issued with serverAuth."),
-    62: ("it does not cover that name", "Have it issued for that name, or name what it covers."),
+    62: ("it does not cover that name", "Have it issued for that name, as subjectAltName, for the common name does not count; or name what it covers."),
     64: ("it does not cover that address", "Have it issued for that address, or name what it covers."),
 }
 #: What OpenSSL says of a key that is not the certificate's; the last is for one of another kind (RSA, EC).
@@ -144,6 +144,7 @@ def _client(item: str, ca_file: str | None) -> ssl.SSLContext:
     except (ssl.SSLError, OSError) as error:
         raise PostfixTlsError("ca_file", ca_file, "it holds no certificate (%s)" % error, "Name a PEM file with the root of %s." % item) from None
     context.verify_flags &= ~_STRICT
+    context.hostname_checks_common_name = False  # as the look on the wire has it (RFC 9525 section 6), and MTA-STS (RFC 8461 section 4.2)
     return context
 
 
@@ -152,7 +153,7 @@ def _handshake(server: ssl.SSLContext, client: ssl.SSLContext, name: str | None)
     to_client, to_server = ssl.MemoryBIO(), ssl.MemoryBIO()
     client.check_hostname = name is not None
     try:
-        asking = client.wrap_bio(to_client, to_server, server_hostname=name)
+        asking = client.wrap_bio(to_client, to_server, server_hostname=name and name.rstrip("."))
     except (ValueError, TypeError):
         raise PostfixTlsError("name", repr(name), "it is no host name", "Name what peers look up, such as mx.example.org.") from None
     ends = [asking, server.wrap_bio(to_server, to_client, server_side=True)]

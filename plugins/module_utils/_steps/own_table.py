@@ -28,7 +28,8 @@ _INDEXED = {kind: values.ON_DISK[kind] for kind in ("lmdb", "cdb", "hash", "btre
 
 def put(draft: Draft, name: str, path: str, lines: dict, remedy: str, behind: list | None = None) -> tuple:
     """(the table as main.cf names it, the tables behind it). name: of the parameter. lines: {key: value}. behind: tables to come after it, None
-    for those that are there; one of any type of file at path is the one that this takes the place of. Raises PostfixTlsError, with remedy, for a file that was not written here.
+    for those that are there; one of any type of file at path is the one that this takes the place of. Raises PostfixTlsError, with remedy, for a
+    file that was not written here.
     """
     before = files.read(path)
     indexes = [suffix for suffix in _INDEXED.values() if os.path.exists(path + suffix)]
@@ -49,8 +50,9 @@ def put(draft: Draft, name: str, path: str, lines: dict, remedy: str, behind: li
 
 
 def take_away(draft: Draft, name: str, path: str, behind: list | None = None) -> None:
-    """The other tables stay, and so does a file that was not written here."""
-    others = _others(draft, name, path, behind, ("texthash", *(_INDEXED if _ours(files.read(path)) else ())))
+    """The other tables stay, and so does a file that was not written here, as the table that it is."""
+    kinds = () if is_foreign(path) else ("texthash", *(_INDEXED if _ours(files.read(path)) else ()))
+    others = _others(draft, name, path, behind, kinds)
     if others != _listed(draft, name):
         parameters.put(draft, name, ", ".join(others) or None)
     if _ours(files.read(path)):

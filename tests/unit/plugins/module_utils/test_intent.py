@@ -320,6 +320,14 @@ def test_a_long_policy_that_leaves_takes_its_index_along_and_one_of_somebody_els
         ask(etc, policy=long_policy(1))
 
 
+@pytest.mark.parametrize("kind", ["texthash", "hash", "proxy:texthash", "regexp"])
+def test_a_table_of_somebody_else_at_our_path_stays_in_the_list_where_no_destination_is_named(etc: Path, kind: str) -> None:
+    path = etc / "tls_policy"
+    path.write_text("partner.example encrypt\n", encoding="utf-8")
+    (etc / "main.cf").write_text("smtp_tls_policy_maps = inline:{a.example=may}, %s:%s\n" % (kind, path), encoding="utf-8")
+    assert ask(etc, policy={"destinations": []}).plan.changes == []
+
+
 def test_a_table_that_was_moved_away_leaves_the_list_too(etc: Path) -> None:
     path = etc / "tls_policy"
     partner = {"destinations": [{"destination": "partner.example", "level": "encrypt"}]}

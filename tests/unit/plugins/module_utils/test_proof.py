@@ -144,6 +144,14 @@ def test_the_promise_of_port_25_is_what_an_outside_look_may_expect(chain_file: s
     assert _proof.Expectation(**proof(host).promise())
 
 
+def test_port_25_behind_a_proxy_promises_nothing_to_a_look_from_outside_unless_that_is_demanded(chain_file: str) -> None:
+    proxied = instance(smtpd_tls_chain_files=chain_file, smtpd_tls_security_level="may", smtpd_upstream_proxy_protocol="haproxy")
+    assert proof(proxied).promise() == {}
+    demanding = proof(proxied)
+    demanding.strict = True
+    assert demanding.promise()["starttls"]
+
+
 def listeners(*servers: MailServer, level: str = "may", **values: str):
     master = "".join("127.0.0.1:%d inet n - y - - smtpd\n" % server.port for server in servers)
     return instance(master=master, smtpd_tls_security_level=level, smtpd_tls_protocols=">=TLSv1.2", **values)

@@ -48,6 +48,20 @@ def test_every_name_it_has_to_cover_is_looked_for(ca_file: str) -> None:
         prove(LEAF.key_pem(), FULL, ca_file, names=(NAME, "imap.example.org"))
 
 
+def test_a_common_name_does_not_count_but_in_one_that_vouches_for_itself(ca_file: str) -> None:
+    """As peers find it by RFC 9525; whoever pins a self-signed one that openssl req made looks for no name."""
+    leaf, alone = issue(NAME, MIDDLE, extensions=()), issue(NAME, extensions=())
+    with pytest.raises(PostfixTlsError, match="it does not cover that name. Have it issued for that name, as subjectAltName"):
+        prove(leaf.key_pem(), leaf.pem + MIDDLE.pem, ca_file)
+    assert prove(alone.key_pem(), alone.pem, ca_file) is False
+
+
+def test_a_dot_at_the_end_of_a_name_is_no_part_of_it(ca_file: str) -> None:
+    assert prove(LEAF.key_pem(), FULL, ca_file, names=(NAME + ".",)) is True
+    with pytest.raises(PostfixTlsError, match="it is no host name"):
+        prove(LEAF.key_pem(), FULL, ca_file, names=(".",))
+
+
 def test_a_self_signed_one_is_good_for_itself_and_not_for_peers(ca_file: str) -> None:
     alone = issue(NAME)
     assert prove(alone.key_pem(), alone.pem, ca_file) is False
