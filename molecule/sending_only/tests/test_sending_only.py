@@ -50,3 +50,33 @@ def test_on_a_private_network_it_can_be_allowed_and_mail_then_comes_in_encrypted
     assert sent.marker.encode() not in sent.wire
     play(CONVERGE, "selfsigned")
     assert "STARTTLS" not in ehlo(selfsigned, seen_from=nocert)
+
+
+OWN = (
+    "openssl req -x509 -newkey rsa:2048 -nodes -subj /CN=own -days 30 -keyout /etc/postfix/own.pem -out /etc/postfix/own.crt 2>/dev/null;"
+    " cat /etc/postfix/own.crt >> /etc/postfix/own.pem; chmod 600 /etc/postfix/own.pem; postconf -X smtpd_tls_cert_file smtpd_tls_key_file;"
+    " postconf -e smtpd_tls_chain_files=/etc/postfix/own.pem;"
+)
+
+
+@pytest.mark.parametrize("certificate, chosen", [("", False), (OWN, True)], ids=["the distribution's", "one that somebody chose"])
+def test_what_is_offered_with_a_self_signed_certificate_goes_on_where_somebody_chose_it(nocert: Host, selfsigned: Host, certificate: str, chosen: bool) -> None:
+    nocert.run("cp -a /etc/postfix /srv/before; rm -rf /etc/postfix; cp -a /usr/local/share/postfix-as-installed /etc/postfix; " + certificate
+               + " touch -d '1 minute ago' /etc/postfix/main.cf; systemctl restart postfix@-")
+    try:
+        assert "STARTTLS" in ehlo(nocert, selfsigned)
+        said = play(CONVERGE, "nocert", starttls_verify_expect={"trust": False, "name": False})
+        assert ("STARTTLS" in ehlo(nocert, selfsigned)) is chosen
+        assert ("encryption is offered for receiving as it was before" if chosen else "so encryption is not offered for receiving") in said
+    finally:
+        nocert.run("rm -rf /etc/postfix; mv /srv/before /etc/postfix; touch -d '1 minute ago' /etc/postfix/main.cf; systemctl restart postfix@-")
+
+
+def test_a_postfix_that_was_started_by_hand_is_restarted_and_systemd_has_it_again(nocert: Host) -> None:
+    nocert.run("set -e; systemctl stop postfix@- postfix; postfix start 2>/dev/null; sleep 1; postfix status")
+    before = nocert.run("cat /var/spool/postfix/pid/master.pid").strip()
+    assert nocert.run("systemctl is-active postfix || :").strip() == "inactive"
+    another = "1" if nocert.run("postconf -h smtp_tls_loglevel").strip() == "2" else "2"
+    play(CONVERGE, "nocert", smtp_tls_loglevel=another)
+    assert nocert.run("postconf -h smtp_tls_loglevel; systemctl is-active postfix").split() == [another, "active"]
+    assert nocert.run("cat /var/spool/postfix/pid/master.pid").strip() != before

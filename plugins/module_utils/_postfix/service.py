@@ -20,6 +20,9 @@ from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.log i
 #: A Postfix that does not run can't be stopped, and is started all the same.
 _STOP_AND_START = 'postfix -c "$0" stop 2>/dev/null; postfix -c "$0" start'
 
+#: One that somebody started by hand, systemd does not stop; and where its unit is masked, it is started by hand again.
+_STOP_BY_HAND = 'postfix -c "$0" stop; systemctl restart "$1" || postfix -c "$0" start'
+
 #: Seconds that a delivery may take to end before Postfix is restarted; meanwhile master(8) starts no process, so whoever needs a new one waits.
 _DELIVERING = 5
 
@@ -113,7 +116,10 @@ class Service:
         unit = self._managed()
         if unit:
             # systemd counts starts, and after a few in a row it lets a unit lie: then the old state would not come up either.
-            return [["systemctl", "reset-failed", "postfix*.service"]], ("systemctl restart %s" % unit, ["systemctl", "restart", unit])
+            first = [["systemctl", "reset-failed", "postfix*.service"]]
+            if self.running() and not self._unit():
+                return first, ("postfix stop, systemctl restart %s" % unit, ["sh", "-c", _STOP_BY_HAND, self._directory, unit])
+            return first, ("systemctl restart %s" % unit, ["systemctl", "restart", unit])
         if self._directory == DEFAULT_DIRECTORY and os.access("/etc/init.d/postfix", os.X_OK):
             return [], ("/etc/init.d/postfix restart", ["/etc/init.d/postfix", "restart"])
         return [], ("postfix start", ["sh", "-c", _STOP_AND_START, self._directory])

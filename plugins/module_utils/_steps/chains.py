@@ -21,6 +21,8 @@ from ansible_collections.mailsec.postfix_tls.plugins.module_utils._transaction i
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._transaction.files import FileState
 
 CHAIN_FILES_SINCE = (3, 4)
+#: Self-signed certificates that come with a distribution and its main.cf, so that nobody chose to offer them (Debian and Ubuntu; RHEL and its kin).
+_NOBODYS = ("/etc/ssl/certs/ssl-cert-snakeoil.pem", "/etc/pki/tls/certs/postfix.pem")
 #: What switches TLS on for receiving, in main.cf or for a service, and what switches it off.
 _LEVEL = "smtpd_tls_security_level"
 _SWITCHES = {"smtpd_tls_security_level": "none", "smtpd_tls_wrappermode": "no"}
@@ -38,7 +40,7 @@ def take(draft: Draft) -> None:
     chains = given(draft, intent.chains, proposal.names) or (_named(draft) if asked or by_default else [])
     usable, trust = proven(draft, chains, proposal.names, named=not intent.chains)
     if not usable and not intent.chains and (asked or by_default):
-        asked = [switches for switches in asked if not _was_on(draft, switches)]
+        asked = [switches for switches in asked or [draft.wanted] if not _was_on(draft, switches)]
         if not asked:
             _tell_as_before(draft, bool(chains))
             return
@@ -197,12 +199,12 @@ def _written_earlier(draft: Draft, path: str, state: FileState) -> bool:
 
 
 def _was_on(draft: Draft, switches: dict) -> bool:
-    """Whether main.cf, or the service asked for, offers TLS with a certificate already: what peers could use before is not taken from them."""
+    """Whether main.cf, or the service asked for, offers TLS already, with a certificate that somebody chose: what peers could use is not taken from them."""
     named = [key for key, wanted in draft.services.items() if wanted is switches]
     there = {service.key: service for service in draft.host.services}
     service = there[named[0]] if named else Service("", "inet", "smtpd")
     offers = draft.host.level(service) != "none" or draft.host.effective("smtpd_tls_wrappermode", service).lower() == "yes"
-    return offers and bool(draft.host.chain_files(service))
+    return offers and any(path not in _NOBODYS for path, _key in draft.host.chain_files(service))
 
 
 def _tell_as_before(draft: Draft, has_chain: bool) -> None:
