@@ -93,7 +93,7 @@ class Change:
         try:
             return self._judged()
         except PostfixTlsError as error:
-            if "restored" in error.details or _NOTHING[1:] in str(error):
+            if "restored" in error.details or _NOTHING[1:-1] in str(error):
                 raise
             raise PostfixTlsError(error.item, error.value, error.reason, "%s %s" % (error.remedy, self._so), **error.details) from error
 

@@ -21,7 +21,7 @@ CONVERGE = Path(__file__).resolve().parents[1] / "converge.yml"
 KEPT = "/var/lib/mailsec-postfix_tls/etc-postfix"
 MAIN = "/etc/postfix/main.cf"
 SMALL = "/srv/small"
-FILLED = "mount -t tmpfs -o size=16k small {0}; cp -a {1} {0}/; dd if=/dev/zero of={0}/fill bs=1k 2>/dev/null || :"
+FILLED = "mount -t tmpfs -o size=16k,mode=755 small {0}; cp -a {1} {0}/; dd if=/dev/zero of={0}/fill bs=1k 2>/dev/null || :"
 
 #: chattr, which not every host has: FS_IOC_SETFLAGS with FS_IMMUTABLE_FL, or without.
 FLAGS = "python3 -c 'import fcntl,struct; fcntl.ioctl(open(\"%s\"), 0x40086602, struct.pack(\"l\", %d))'"
@@ -37,7 +37,7 @@ class Way(NamedTuple):
 
 
 WAYS = (
-    Way("no room for the kept state", "mkdir -p {0}; mount -t tmpfs -o size=8k kept {0}; dd if=/dev/zero of={0}/fill bs=1k 2>/dev/null || :".format(KEPT),
+    Way("no room for the kept state", "mkdir -p {0}; mount -t tmpfs -o size=8k,mode=700 kept {0}; dd if=/dev/zero of={0}/fill bs=1k 2>/dev/null || :".format(KEPT),
         "umount " + KEPT, (KEPT, "No space left on device", "Free some space", "Nothing was changed")),
     Way("the kept state on a read-only file system", "mkdir -p {0}; mount --bind {0} {0}; mount -o remount,bind,ro {0}".format(KEPT),
         "umount " + KEPT, (KEPT, "Read-only file system", "mount it writable", "Nothing was changed")),
