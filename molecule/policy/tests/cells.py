@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The table of levels and partners, and what of it the plays need. A cell is a domain of its own, as in secure.good.test.
 
-Run as a program it prints, as JSON, {"destinations": entries of tls_policy_destinations, "transports": {domain: next hop}, "zones": {zone: its text}}.
+Run as a program it prints, as JSON, {"destinations": entries of tls_policy_destinations, "others": {key: level} of another table, "transports": {domain: next hop}, "zones": {zone: its text}}.
 """
 from __future__ import annotations
 
@@ -109,11 +109,16 @@ def digest(partner: str) -> str:
     return ":".join("%02X" % octet for octet in bytes.fromhex(leaf_digest(Host(holder).vars["lab_partner_chain_file"])))
 
 
+def refused(level: str, partner: str) -> bool:
+    """Whether Postfix sends nothing at all so, and we write no such entry: it stands in a table of somebody else's, behind ours."""
+    return EXPECTED[level][partner] == ("deferred", DEFERRED["refused"])
+
+
 def entries() -> list:
     """For tls_policy_destinations, one a cell."""
     return [
         {"destination": destination(level, partner), "level": level, **({_DIGESTS: [digest(partner)]} if level == "fingerprint" else {})}
-        for level, partner in CELLS
+        for level, partner in CELLS if not refused(level, partner)
     ]
 
 
@@ -152,6 +157,7 @@ def _key_digest(host: str) -> str:
 def main() -> None:
     print(json.dumps({
         "destinations": entries(),
+        "others": {destination(*cell): cell[0] for cell in CELLS if refused(*cell)},
         "transports": {domain(*cell): "wrapped:" + destination(*cell) for cell in CELLS if cell[1] == "wrapped"},
         "zones": zones(),
     }))
