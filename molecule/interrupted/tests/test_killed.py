@@ -34,7 +34,7 @@ def test_runs_were_killed_at_every_step_until_one_got_through(died) -> None:
         *killed, last = [row["killed"] for row in told["rows"]]
         assert last == "" and all(killed), name
         assert {step.split()[0] for step in killed} == {"open", "os.rename", "os.mkdir", "os.remove", "os.rmdir", "before", "amid"}, killed
-        for step in ("pending/manifest.json'", "/etc/postfix/main.cf'", "/etc/postfix/tls/default.pem'", "previous'", "amid"):
+        for step in ("manifest.json'", "main.cf'", "default.pem'", "previous'", "amid"):  # as they are named within their directories
             assert [one for one in killed if step in one], (name, step, killed)
         assert {row["then"] for row in told["rows"]} == {*INTENTS, "restored"}
         print("%s: %d steps" % (name, len(killed)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from cells import CELLS, EXPECTED, destination, domain
+from cells import CELLS, EXPECTED, destination, domain, refused
 from reach import Host, ask
 
 #: Runs on the host, as root: what trivial-rewrite(8) itself answers, by the protocol that Postfix's programs speak with it, {recipient: [transport, next hop]}.
@@ -52,7 +52,8 @@ def predicted() -> dict:
 @pytest.mark.parametrize("level, partner", CELLS)
 def test_the_entry_is_found_and_the_prediction_is_what_happens(level: str, partner: str, predicted: dict) -> None:
     [policy] = predicted[level, partner]
-    assert (policy["key"], policy["level"], policy["source"]) == (destination(level, partner), level, "texthash:/etc/postfix/tls_policy")
+    table = "texthash:/etc/postfix/%s" % ("others" if refused(level, partner) else "tls_policy")
+    assert (policy["key"], policy["level"], policy["source"]) == (destination(level, partner), level, table)
     expected = EXPECTED[level][partner]
     delivered, word = (False, None) if isinstance(expected, tuple) else (True, expected)
     assert policy["outcome"]["delivered"] == delivered, policy

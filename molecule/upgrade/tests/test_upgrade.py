@@ -78,7 +78,7 @@ def _without_ours(text: str) -> list:
 
 
 def test_each_release_has_the_form_it_understands(fleet: Fleet) -> None:
-    written = fleet.each(lambda host: host.run("postconf -h smtpd_tls_protocols smtpd_tls_mandatory_protocols smtp_tls_protocols").split("\n")[:3])
+    written = fleet.each(lambda host: host.run("postconf -hx smtpd_tls_protocols smtpd_tls_mandatory_protocols smtp_tls_protocols").split("\n")[:3])
     assert written["u-bullseye"][:2] == ["!SSLv2, !SSLv3, !TLSv1, !TLSv1.1"] * 2
     for name in NAMES[1:]:
         assert written[name][0] == ">=TLSv1.2", (name, written[name])
@@ -95,7 +95,9 @@ def test_only_the_release_that_has_a_parameter_gets_it_and_the_others_say_so(fle
 def test_no_obsolete_parameter_is_left_and_postfix_has_nothing_to_complain_about(fleet: Fleet) -> None:
     for name, text in fleet.after.items():
         there = set(OBSOLETE.findall(text))
-        assert there <= ({"smtp_tls_enforce_peername", "smtpd_tls_dh512_param_file"} if name == "u-bullseye" else set()), (name, there)
+        # Postfix 3.5 knows no better than these, and a grade of curves that is in place stays where nobody asks for groups.
+        known = {"smtp_tls_enforce_peername", "smtpd_tls_dh512_param_file", "smtpd_tls_eecdh_grade"}
+        assert there <= (known if name == "u-bullseye" else set()), (name, there)
     # A definition that was void already, and meant the same as what is asked for, is left where it is.
     complaints = fleet.each(lambda host: host.run(
         "(postconf -n 2>&1 >/dev/null; postconf -P 2>&1 >/dev/null; postfix check 2>&1) | grep warning | grep -v overriding || :"))

@@ -42,10 +42,18 @@ def review(draft: Draft, after: Instance) -> None:
             told.add((where, wrong))
             item = where + wrong.names[0]
             old = before.get(service.key)
-            if _asked(draft, service, wrong) or old is None or wrong.names not in [other.names for other in _found(draft.host, old)]:
+            for_entries = bool(where) and old is not None and old.overrides == service.overrides and _has_entries(after, service)
+            asked = _asked(draft, service, wrong) or old is None or wrong.names not in [other.names for other in _found(draft.host, old)]
+            if asked and not for_entries:
                 raise PostfixTlsError(item, wrong.value, wrong.reason, wrong.remedy)
-            draft.note("combination", "%s = %s: %s. It was so before" % (item, wrong.value, wrong.reason), "parameters that Postfix can use together",
+            whose = "That is for destinations without a policy of their own" if for_entries else "It was so before"
+            draft.note("combination", "%s = %s: %s. %s" % (item, wrong.value, wrong.reason, whose), "parameters that Postfix can use together",
                        wrong.remedy[0].lower() + wrong.remedy[1:].rstrip("."), "postconf(5) %s" % wrong.names[0])
+
+
+def _has_entries(after: Instance, service: Service) -> bool:
+    """Whether a table decides the level for some destinations: a transport with an override of its own may be there for those alone."""
+    return service.program in ("smtp", "lmtp") and bool(after.effective("%s_tls_policy_maps" % service.program, service))
 
 
 def _asked(draft: Draft, service: Service, wrong: Wrong) -> bool:
