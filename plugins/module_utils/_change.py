@@ -264,8 +264,8 @@ class Change:
         return proposal
 
     def _restoration(self, host: Instance) -> Proposal:
-        """What our changes have written is undone, and what others wrote since stays: of a change that was killed, else of the last committed one, unless it has
-        been restored already; by its id, of any that is kept, and all after it.
+        """What our changes have written is undone, and what others wrote since stays: of a change that was killed, else of the last committed one,
+        unless it has been restored already; by its id, of any that is kept, and all after it.
 
         Raises PostfixTlsError where both wrote on the same line, unless ours goes before.
         """

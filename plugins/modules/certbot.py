@@ -258,7 +258,6 @@ class Certbot:
             )
         return lineage.facts() != before
 
-
     def _waiting(self, command: list) -> tuple:
         """What a command of certbot came to, once no other certbot is at work, or after some time."""
         deadline = time.monotonic() + _LOCKED
@@ -270,7 +269,8 @@ class Certbot:
 
 
 #: Seconds that another certbot may take, such as its timer's, and between looks.
-_LOCKED, _PAUSE = 120, 3
+_LOCKED = 120
+_PAUSE = 3
 _CHAIN = ("name", "key_file", "certificate_file")
 _SHOWN = ("authenticator", "server")
 

@@ -13,7 +13,8 @@ description:
     the journal, of Postfix 3.5 to 3.11.
   - RV(sent) says to whom nothing went in the clear, so that a policy can keep it so; RV(candidates) has them as entries of
     C(tls_policy_destinations).
-  - RV(profiles) says whom each guideline would cut off, by version and cipher suite, and RV(floor) whom a newer oldest version would; RV(received) and RV(clients) who still sends in the clear.
+  - RV(profiles) says whom each guideline would cut off, by version and cipher suite, and RV(floor) whom a newer oldest version would; RV(received)
+    and RV(clients) who still sends in the clear.
 extends_documentation_fragment:
   - mailsec.postfix_tls.attributes
   - mailsec.postfix_tls.attributes.info_module

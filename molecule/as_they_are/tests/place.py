@@ -158,5 +158,3 @@ def _client(authority: Authority) -> tuple:
         key_file.write_bytes(pem)
         certificate_file.write_bytes(b"".join(one.public_bytes(serialization.Encoding.PEM) for one in (certificate, issuer)))
     return str(key_file), str(certificate_file)
-
-

@@ -86,5 +86,3 @@ def _speaks_old(place: Place, way: Way) -> bool:
     except (OSError, smtplib.SMTPException):
         return False
     return True
-
-

@@ -221,11 +221,11 @@ def test_the_playbook_prints_it_to_be_read(plain: dict) -> None:
 def test_connections_that_are_used_again_keep_their_messages_apart(plain: dict) -> None:
     start = each(lambda name: int(HOSTS[name].run("wc -c <%s" % LOG)))
     try:
-        each(lambda name: configured(name, "postconf -e smtp_tls_connection_reuse=yes %s=static:all %s=20s" % CACHE))
+        each(lambda name: configured(name, "postconf -e smtp_tls_connection_reuse=yes connection_cache_ttl_limit=60s %s=static:all %s=60s" % CACHE))
         arrived = post(KEPT)
         answers = told()
     finally:
-        each(lambda name: configured(name, "postconf -X smtp_tls_connection_reuse %s %s" % CACHE))
+        each(lambda name: configured(name, "postconf -X smtp_tls_connection_reuse connection_cache_ttl_limit %s %s" % CACHE))
     for name in NAMES:
         log = HOSTS[name].run("tail -c +%d %s" % (start[name] + 1, LOG))
         again = (log.count("TLS connection reused to"), len(re.findall(r":2525, conn_use=", log)))

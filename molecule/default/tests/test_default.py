@@ -93,7 +93,8 @@ def test_postfix_has_nothing_to_complain_about(mx) -> None:
     assert mx.run("postconf -n >/dev/null").stderr == ""
     assert mx.run("postfix check").rc == 0
     lines = mx.run("grep -Ei 'postfix.*(warning|error|fatal|panic):.*tls' /var/log/mail.log").stdout.splitlines()
-    refused = re.compile("TLS library problem: .*(version too low|unsupported protocol|no shared (cipher|signature algorithms)|no suitable)")  # what the looks were refused
+    # What the looks were refused.
+    refused = re.compile("TLS library problem: .*(version too low|unsupported protocol|no shared (cipher|signature algorithms)|no suitable)")
     assert [line for line in lines if not refused.search(line)] == []
 
 

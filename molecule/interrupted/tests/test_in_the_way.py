@@ -37,7 +37,8 @@ class Way(NamedTuple):
 
 
 WAYS = (
-    Way("no room for the kept state", "mkdir -p {0}; mount -t tmpfs -o size=8k,mode=700 kept {0}; dd if=/dev/zero of={0}/fill bs=1k 2>/dev/null || :".format(KEPT),
+    Way("no room for the kept state",
+        "mkdir -p {0}; mount -t tmpfs -o size=8k,mode=700 kept {0}; dd if=/dev/zero of={0}/fill bs=1k 2>/dev/null || :".format(KEPT),
         "umount " + KEPT, (KEPT, "No space left on device", "Free some space", "Nothing was changed")),
     Way("the kept state on a read-only file system", "mkdir -p {0}; mount --bind {0} {0}; mount -o remount,bind,ro {0}".format(KEPT),
         "umount " + KEPT, (KEPT, "Read-only file system", "mount it writable", "Nothing was changed")),

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The table of levels and partners, and what of it the plays need. A cell is a domain of its own, as in secure.good.test.
 
-Run as a program it prints, as JSON, {"destinations": entries of tls_policy_destinations, "others": {key: level} of another table, "transports": {domain: next hop}, "zones": {zone: its text}}.
+Run as a program it prints, as JSON, {"destinations": entries of tls_policy_destinations, "others": {key: level} of another table,
+"transports": {domain: next hop}, "zones": {zone: its text}}.
 """
 from __future__ import annotations
 

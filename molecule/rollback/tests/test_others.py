@@ -55,7 +55,8 @@ def before() -> Iterator[dict]:
         return seen
     yield each(HOSTS, begin)
     each(HOSTS, lambda host: host.run(
-        "cp -a /srv/postfix/main.cf /srv/postfix/master.cf /etc/postfix/; rm -r /srv/postfix; rm -rf %s/previous %s/older; postfix reload 2>/dev/null" % (KEPT, KEPT)))
+        "cp -a /srv/postfix/main.cf /srv/postfix/master.cf /etc/postfix/; rm -r /srv/postfix;"
+        " rm -rf %s/previous %s/older; postfix reload 2>/dev/null" % (KEPT, KEPT)))
 
 
 def test_a_rollback_keeps_what_others_wrote_since_and_says_so(before: dict) -> None:

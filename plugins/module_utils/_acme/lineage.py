@@ -89,4 +89,3 @@ _UNSAID = {"http01_port": "80", "reuse_key": "False"}
 def _plain(value: str) -> str:
     """Without ConfigObj's quotes, the comma of its lists, and slashes at the end."""
     return re.sub(r"[\s\"',]", "", value).rstrip("/")
-

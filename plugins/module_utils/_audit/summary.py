@@ -52,7 +52,8 @@ def _guidelines(profiles: dict) -> Iterator[str]:
 
 def _total(told: dict, name: str) -> str:
     counts = told["totals"][name]
-    return "%s: %d messages, %d in the clear, %d encrypted, %d unknown" % (name, sum(counts.values()), counts["plaintext"], counts["encrypted"], counts["unknown"])
+    return "%s: %d messages, %d in the clear, %d encrypted, %d unknown" % (
+        name, sum(counts.values()), counts["plaintext"], counts["encrypted"], counts["unknown"])
 
 
 def _in_the_clear(rows: list, key: str, word: str, beside: str | None) -> Iterator[str]:

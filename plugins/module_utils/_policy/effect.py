@@ -6,7 +6,6 @@ Source: policy_create() and dane_init() of Postfix's smtp_tls_policy.c; postconf
 """
 from __future__ import annotations
 
-import os
 import re
 from typing import Callable, NamedTuple
 

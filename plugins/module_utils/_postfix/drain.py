@@ -178,7 +178,7 @@ def main() -> None:
             os.close(guarded)
     with suppress(OSError):
         os.write(2, told)
-    sys.exit(status if status >= 0 else 128 - status)
+    raise SystemExit(status if status >= 0 else 128 - status)
 
 
 if __name__ == "__main__":

@@ -113,20 +113,20 @@ def same(name: str, one: str, other: str) -> bool:
     return _meaning(kind, one) == _meaning(kind, other)
 
 
-def keeps_level(one: str, other: str) -> bool:
+def keeps_level(level: str, asked: str) -> bool:
     """Whether a level keeps all that another one promises, of levels for sending (and so for receiving). Unknown ones keep nothing but themselves."""
-    one, other = one.strip().lower(), other.strip().lower()
-    return one == other or other in _KEEPS.get(one, ())
+    level, asked = level.strip().lower(), asked.strip().lower()
+    return level == asked or asked in _KEEPS.get(level, ())
 
 
-def weaker_level(one: str, other: str) -> bool:
+def weaker_level(level: str, than: str) -> bool:
     """Whether a level asks less of a peer than another does: may than encrypt, and not dane than encrypt, which are incomparable()."""
-    return keeps_level(other, one) and not keeps_level(one, other)
+    return keeps_level(than, level) and not keeps_level(level, than)
 
 
-def incomparable(one: str, other: str) -> bool:
+def incomparable(level: str, another: str) -> bool:
     """Whether each of two levels asks for something that the other does not: dane and encrypt, dane-only and secure."""
-    return not keeps_level(one, other) and not keeps_level(other, one)
+    return not keeps_level(level, another) and not keeps_level(another, level)
 
 
 def weaker(name: str, one: str, other: str) -> bool:

@@ -75,7 +75,7 @@ def lasting(python: str) -> bool:
 def _roots_alone(path: str) -> bool:
     """Whether root owns it and all directories on the way, and nobody else may write there; through links as well."""
     try:
-        for name in {path, os.path.realpath(path)}:
+        for name in (path, os.path.realpath(path)):
             while name != "/":
                 status = os.stat(name)
                 if status.st_uid or status.st_mode & 0o022:

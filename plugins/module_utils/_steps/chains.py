@@ -146,7 +146,8 @@ def _trusted(draft: Draft, chain: pem.Chain, names: list) -> bool:
             folder = draft.host.effective("queue_directory") + folder  # it is looked at by each process, in its chroot
         trusted = proof.prove(chain, names, draft.intent.ca_file, (file, folder))
         draft.note(
-            "chains", "chain %s has the leaf alone, and OpenSSL completes it from smtpd_tls_CA%s = %s" % (chain.name, *(("file", file) if file else ("path", folder))),
+            "chains",
+            "chain %s has the leaf alone, and OpenSSL completes it from smtpd_tls_CA%s = %s" % (chain.name, *(("file", file) if file else ("path", folder))),
             "the certificate of the key, then each one's issuer, in one file", "name the full chain (fullchain.pem)", "postconf(5) smtpd_tls_cert_file",
         )
         return trusted

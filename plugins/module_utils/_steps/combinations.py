@@ -103,10 +103,12 @@ def _of_client(values: dict, program: str, services: list) -> Iterator[Wrong]:
     if level in _CA:
         anchors = ("tls_CAfile", "tls_CApath", "tls_trust_anchor_file")
         if not any(own(name) for name in anchors) and values.get("tls_append_default_CA", "").lower() != "yes":
-            yield Wrong((level_name, *named(*anchors), "tls_append_default_CA"), level, "without CAs to trust, no certificate is verified and Postfix sends nothing",
+            yield Wrong((level_name, *named(*anchors), "tls_append_default_CA"), level,
+                        "without CAs to trust, no certificate is verified and Postfix sends nothing",
                         "Write %s_tls_CApath: /etc/ssl/certs, or another store." % program)
     if own("tls_servername") and not _HOSTNAME.match(own("tls_servername")):
-        yield Wrong(named("tls_servername"), own("tls_servername"), "it is no host name, and Postfix then sends nothing", "Write a host name, nexthop or hostname.")
+        yield Wrong(named("tls_servername"), own("tls_servername"), "it is not a host name, and Postfix then sends nothing",
+                    "Write a host name, nexthop or hostname.")
     proxy = values.get("tlsproxy_service_name", "tlsproxy")
     if own("tls_connection_reuse").lower() == "yes" and not _there(services, proxy, "tlsproxy"):
         yield Wrong((*named("tls_connection_reuse"), "tlsproxy_service_name"), "yes", "master.cf has no service %s, without which no TLS comes about" % proxy,

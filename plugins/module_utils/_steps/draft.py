@@ -64,7 +64,8 @@ class Proposal:
     """plan: what to do. expected: {parameter: text} that Postfix has to read back, overrides: the same by service's key. tables:
     {table as main.cf names it: {key: answer that C(postmap -q) has to give}}. trusted: paths of chains that peers trust under names. sni: [Named].
     profile: the one that the receiving side has whole, "" where it has none or something in it was asked for otherwise; mandatory: the same for
-    listeners that require TLS; decides: the parameters they are made of. restart: names of changed parameters that a reload would not make effective. renewal: whether its program
+    listeners that require TLS; decides: the parameters they are made of.
+    restart: names of changed parameters that a reload would not make effective. renewal: whether its program
     and what starts it are to be there, or to go.
     """
 

@@ -363,7 +363,8 @@ class Generation:
             return FileState(text.encode("utf-8", "surrogateescape"), before.mode, before.uid, before.gid)
         if ours:
             return before
-        undone.conflicts.append("%s: it is not what the change wrote; somebody has %s since then" % (row["path"], "removed it" if now.content is None else "written it"))
+        did = "removed it" if now.content is None else "written it"
+        undone.conflicts.append("%s: it is not what the change wrote; somebody has %s since then" % (row["path"], did))
         return now
 
     def differing(self) -> list:

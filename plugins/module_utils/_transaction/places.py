@@ -53,7 +53,8 @@ def _status(at: int, name: str) -> os.stat_result | None:
 
 def _refuse_folder(at: int, directory: str, path: str) -> None:
     if os.fstatvfs(at).f_flag & os.ST_RDONLY:
-        raise PostfixTlsError(path, None, "it can't be written (%s)" % os.strerror(errno.EROFS), "%s %s" % (files.remedy(OSError(errno.EROFS, "")), _UNCHANGED.capitalize() + "."))
+        remedy = "%s %s." % (files.remedy(OSError(errno.EROFS, "")), _UNCHANGED.capitalize())
+        raise PostfixTlsError(path, None, "it can't be written (%s)" % os.strerror(errno.EROFS), remedy)
     _refuse_flags(at, directory)
 
 
@@ -118,4 +119,5 @@ def judge(item: str, path: str) -> None:
     """A path that an author gives has to be one that a line of main.cf, a unit and a terminal can hold. Raises PostfixTlsError."""
     if os.path.isabs(path) and path.isprintable() and not re.search(r"[\s,]", path):
         return
-    raise PostfixTlsError(item, None, "this is not a path that Postfix could be told: absolute, printable, without blank or comma", "Name another place; %s." % _UNCHANGED)
+    raise PostfixTlsError(
+        item, None, "this is not a path that Postfix could be told: absolute, printable, without blank or comma", "Name another place; %s." % _UNCHANGED)

@@ -19,9 +19,10 @@ PLAY = """
         tasks_from: intent
         rolespec_validate: false
     - ansible.builtin.copy:
-        content: "{{ {'intent': intent.policy | default({}), 'wrong': query('mailsec.postfix_tls.role_complaints', 'tls_policy') + __tls_policy_complaints} | to_json }}"
+        content: "{{ {'intent': intent.policy | default({}), 'wrong': wrong} | to_json }}"
         dest: "{{ folder }}/{{ inventory_hostname }}.json"
       vars:
+        wrong: "{{ query('mailsec.postfix_tls.role_complaints', 'tls_policy') + __tls_policy_complaints }}"
         intent: "{{ {'policy': __tls_policy_intent} | dict2items | rejectattr('value', 'equalto', omit) | items2dict }}"
 """
 
@@ -92,7 +93,8 @@ def test_a_fleet_that_is_none_is_told(variables: dict, wrong: str, tmp_path: Pat
 
 
 def test_where_nobody_wrote_of_destinations_those_that_a_host_has_stay(tmp_path: Path) -> None:
-    written = {"none": {"tls_policy_destinations": []}, "maps": {"tls_policy_maps": ["hash:/etc/postfix/theirs"]}, "banks": {"tls_policy_destinations_banks": []}}
+    written = {"none": {"tls_policy_destinations": []}, "maps": {"tls_policy_maps": ["hash:/etc/postfix/theirs"]},
+               "banks": {"tls_policy_destinations_banks": []}}
     seen = told(tmp_path, {}, {"nobody": {}, **written})
     assert {name: host["wrong"] for name, host in seen.items()} == dict.fromkeys(seen, [])
     assert seen["nobody"]["intent"] == {}

@@ -65,7 +65,8 @@ def test_of_the_defaults_of_all_roles_nothing_is_complained_and_of_a_wrong_one_o
 
 
 @pytest.mark.parametrize("name, instead", [
-    ("smtpd_tls_cert_file", "tls_certificate_chain_file names the file on the host"), ("smtpd_tls_eckey_file", "tls_certificate_key_file names the file on the host"),
+    ("smtpd_tls_cert_file", "tls_certificate_chain_file names the file on the host"),
+    ("smtpd_tls_eckey_file", "tls_certificate_key_file names the file on the host"),
     ("smtpd_tls_chain_files", "tls_certificate_chain_file"), ("smtpd_tls_auth_only", "smtpd_tls_parameters: {smtpd_tls_auth_only: ...}"),
     ("smtpd_tls_wrappermode", "smtpd_tls_parameters: {smtpd_tls_wrappermode: ...}"),
 ])
@@ -77,7 +78,8 @@ def test_a_parameter_of_postfix_is_answered_with_what_stands_for_it(name: str, i
 def test_a_name_that_is_nearly_one_of_ours_is_named_wherever_the_slip_is(tmp_path: Path) -> None:
     roles = sorted(path.name for path in ROLES.iterdir())
     slips = {
-        "tls_polcy_destinations": "tls_policy_destinations", "tls_certifcate_source": "tls_certificate_source", "smtpd_required_clients": "smtpd_tls_required_clients",
+        "tls_polcy_destinations": "tls_policy_destinations", "tls_certifcate_source": "tls_certificate_source",
+        "smtpd_required_clients": "smtpd_tls_required_clients",
         "smtp_security_level": "smtp_tls_security_level", "tls_hardning_verify": "tls_hardening_verify", "startls_verify_vantage": "starttls_verify_vantage",
         "starttls_verifiy_vantage": "starttls_verify_vantage", "smptd_tls_profile": "smtpd_tls_profile",
     }

@@ -9,9 +9,9 @@ import textwrap
 import pytest
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._certificates import keys_apart, misplaced
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._error import PostfixTlsError, holds_key, shown, without_keys
-from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric import ed25519
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, NoEncryption, PrivateFormat
-from issuing import Issued, issue
+from issuing import issue
 
 LEAF = issue("mx.example.org")
 RSA = issue("mx.example.org", kind="rsa3072")
@@ -86,7 +86,8 @@ def test_what_is_no_key_is_shown_as_it_is(value: object) -> None:
     assert str(PostfixTlsError("it", value, "it is wrong", "Mend it.")) == "it = %s: it is wrong. Mend it." % (value,)
 
 
-@pytest.mark.parametrize("value", [LEAF.pem, "one\ntwo", "x" * 513, bare(RSA.key_pem()).splitlines()[7]], ids=["a chain", "two lines", "long", "a line of a key"])
+@pytest.mark.parametrize("value", [LEAF.pem, "one\ntwo", "x" * 513, bare(RSA.key_pem()).splitlines()[7]],
+                         ids=["a chain", "two lines", "long", "a line of a key"])
 def test_what_could_be_a_part_of_one_is_counted_only(value: str) -> None:
     assert shown(value) == "(a text of %d characters, not shown)" % len(value)
 
@@ -138,5 +139,6 @@ def test_of_a_file_with_both_the_key_goes_as_key_alone(form: str) -> None:
 
 
 def test_a_long_text_takes_no_time() -> None:
-    for text in ("-----BEGIN " * 20_000, "-" * 200_000, "-----BEGIN PRIVATE KEY-----" * 8_000, "MIIE" * 60_000, ("M" * 50 + "\n") * 5_000, "M" * 40 + " \t" * 60_000):
+    for text in ("-----BEGIN " * 20_000, "-" * 200_000, "-----BEGIN PRIVATE KEY-----" * 8_000, "MIIE" * 60_000,
+                 ("M" * 50 + "\n") * 5_000, "M" * 40 + " \t" * 60_000):
         holds_key(text)

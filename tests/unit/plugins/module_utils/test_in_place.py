@@ -131,7 +131,8 @@ def test_what_refers_to_a_parameter_that_goes_keeps_its_value_and_nothing_else_i
 
 
 def test_a_service_s_own_certificate_is_kept_beside_chain_files_and_its_references_are_written_out(etc: Path) -> None:
-    master = MASTER + "2525 inet n - y - - smtpd\n  -o smtpd_tls_cert_file={0}/own.pem\nrelay unix - - y - - smtp\n  -o smtp_tls_cert_file=$smtpd_tls_cert_file\n"
+    master = MASTER + "2525 inet n - y - - smtpd\n  -o smtpd_tls_cert_file={0}/own.pem\n" \
+        "relay unix - - y - - smtp\n  -o smtp_tls_cert_file=$smtpd_tls_cert_file\n"
     main = "smtpd_tls_security_level = may\nsmtpd_tls_cert_file = {etc}/own.pem\nsmtpd_tls_key_file = {etc}/own.pem\n"
     chain = {"name": "default", "key": LEAF.key_pem(), "certificate": LEAF.pem}
     proposal = plan(etc, main, master.replace("{0}", str(etc)), chains=[chain])
@@ -159,7 +160,8 @@ def test_a_combination_is_refused_where_it_is_new_or_asked_for_and_told_where_it
     there = "smtp_tls_security_level = may\nsmtp_tls_wrappermode = yes\n"
     [noted] = told(plan(etc, there, parameters={"smtp_tls_loglevel": 1}, defaults={"smtp_tls_security_level": "may"}), "combination")
     assert "Postfix sends nothing below level encrypt. It was so before" in noted
-    with pytest.raises(PostfixTlsError, match="with smtp_tls_wrappermode = yes, Postfix sends nothing below level encrypt. Write smtp_tls_security_level: encrypt"):
+    refused = "with smtp_tls_wrappermode = yes, Postfix sends nothing below level encrypt. Write smtp_tls_security_level: encrypt"
+    with pytest.raises(PostfixTlsError, match=refused):
         plan(etc, there, parameters={"smtp_tls_security_level": "may"})
     with pytest.raises(PostfixTlsError, match="sends nothing below level encrypt"):
         plan(etc, "smtp_tls_security_level = may\n", parameters={"smtp_tls_wrappermode": True})

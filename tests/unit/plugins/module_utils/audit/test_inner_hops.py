@@ -7,7 +7,9 @@ from ansible_collections.mailsec.postfix_tls.plugins.module_utils._audit.inner i
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._audit.sent import Sent
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._audit.tally import Silence
 from hosts_of_text import instance
-from test_audit_lines import delivered, line, queued, read, rows, shaken  # noqa: F401  read is a fixture
+from test_audit_lines import delivered, line, queued, read, rows, shaken
+
+__all__ = ["read"]  # a fixture
 
 FILTER = "scan.internal.example[10.0.0.5]:10024"
 PARTNER = "mx.partner.example[192.0.2.9]:25"
@@ -19,11 +21,12 @@ def handed_over(queue_id: str, answered: str, to: str = "u@partner.example", rel
 
 
 @pytest.mark.parametrize("order", ["answered first", "delivered first", "queued first", "queued last"])
-def test_who_hands_the_message_back_is_an_inner_hop_without_any_configuration(read, order: str) -> None:  # noqa: F811
+def test_who_hands_the_message_back_is_an_inner_hop_without_any_configuration(read, order: str) -> None:
     there = handed_over("A00001", "B00001")
     on = [shaken(8, relay=PARTNER), delivered("B00001", "u@partner.example", 8, PARTNER)]
     told = read(*{
-        "answered first": [there, *on], "delivered first": [*on, there], "queued first": [queued("B00001"), there, *on], "queued last": [there, queued("B00001"), *on],
+        "answered first": [there, *on], "delivered first": [*on, there], "queued first": [queued("B00001"), there, *on],
+        "queued last": [there, queued("B00001"), *on],
     }[order])
     assert rows(told["sent"]) == {"partner.example": (0, 1, 0)}
     assert told["sent"][0]["relays"] == ["mx.partner.example"]
@@ -32,7 +35,7 @@ def test_who_hands_the_message_back_is_an_inner_hop_without_any_configuration(re
     assert told["candidates"] == [{"destination": "partner.example", "level": "encrypt"}]
 
 
-def test_a_filter_that_was_unknown_and_settles_later_still_adds_up(read) -> None:  # noqa: F811
+def test_a_filter_that_was_unknown_and_settles_later_still_adds_up(read) -> None:
     """The filter's process tells of its first handshake only after it has sent in the clear: that settles what waited."""
     told = read(handed_over("A00001", "B00001"), shaken(8, relay=PARTNER), delivered("B00001", "u@partner.example", 8, PARTNER))
     assert [(row["plaintext"], row["unknown"]) for row in told["inner"]] == [(1, 0)]
@@ -40,7 +43,7 @@ def test_a_filter_that_was_unknown_and_settles_later_still_adds_up(read) -> None
 
 
 @pytest.mark.parametrize("answered", ["A00001", "C00001", "B99999"])
-def test_a_partner_can_not_hide_by_answering_with_a_name_it_knows(read, answered: str) -> None:  # noqa: F811
+def test_a_partner_can_not_hide_by_answering_with_a_name_it_knows(read, answered: str) -> None:
     """Its own message's, one that was here before, one that never was: only what came later is a message handed back."""
     told = read(
         delivered("C00001", "x@other.example", 9, "mx.other.example[192.0.2.8]:25", ago=600),
@@ -67,7 +70,7 @@ def test_what_the_configuration_names_as_a_filter_is_one(relay: str, inner: bool
     assert (sent.inner.keys() != set(), bool(sent.domains)) == (inner, not inner)
 
 
-def test_mail_to_a_domain_of_this_host_is_not_a_partners(read) -> None:  # noqa: F811
+def test_mail_to_a_domain_of_this_host_is_not_a_partners(read) -> None:
     sent = parse(InnerHops(frozenset(), frozenset({b"our.example"})), handed_over("A1", "X", "u@our.example", "store.our.example[10.0.0.6]:24"))
     assert list(sent.inner) == [b"store.our.example"] and not sent.domains and not sent.total.messages
 

@@ -42,7 +42,8 @@ TAKEN: dict = {
         r"-----\n(.*?)\n-----END", lambda found: "-----\n%s\n-----END" % textwrap.fill(found.group(1).replace("\n", ""), 76), text, flags=re.DOTALL),
     "empty lines between": lambda text: text.replace("\n", "\n\n"),
     "blanks at the ends": lambda text: text.replace("\n", "  \t\n"),
-    "words around it": lambda text: "Bag Attributes\n    localKeyID: 01 02\n" + text.replace("-----BEGIN C", "subject=CN = x - y\n-----BEGIN C") + "\n-- \nregards",
+    "words around it": lambda text:
+        "Bag Attributes\n    localKeyID: 01 02\n" + text.replace("-----BEGIN C", "subject=CN = x - y\n-----BEGIN C") + "\n-- \nregards",
 }
 
 
@@ -78,7 +79,8 @@ def _request() -> str:
 REFUSED: dict = {
     "PKCS#7": (lambda: serialize_certificates([LEAF.certificate], Encoding.PEM).decode(), r"PKCS#7 container\. Convert it: openssl pkcs7 -print_certs"),
     "a request": (_request, r"it is a request for a certificate\. Name what the CA sent back"),
-    "base64 only": (lambda: "\n".join(LEAF.pem.splitlines()[1:-1]), r"without its BEGIN and END lines\. Convert it: base64 -d FILE \| openssl x509 -inform DER"),
+    "base64 only": (lambda: "\n".join(LEAF.pem.splitlines()[1:-1]),
+                    r"without its BEGIN and END lines\. Convert it: base64 -d FILE \| openssl x509 -inform DER"),
     "base64 only in one line": (lambda: base64.b64encode(LEAF.certificate.public_bytes(Encoding.DER)).decode(), r"without its BEGIN and END lines"),
     "binary": (lambda: LEAF.certificate.public_bytes(Encoding.DER).decode("utf-8", "replace"), r"it is binary .*openssl x509 -inform DER"),
     "cut off": (lambda: LEAF.pem[:300], r"its END line is missing"),

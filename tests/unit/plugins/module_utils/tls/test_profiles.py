@@ -11,7 +11,8 @@ from ansible_collections.mailsec.postfix_tls.plugins.module_utils._tls.versions 
 
 HASHES = {signature.hash for signature in signatures.SIGNATURES}
 EACH = pytest.mark.parametrize("profile", PROFILES.values(), ids=list(PROFILES))
-STRICT = pytest.mark.parametrize("profile", [profile for name, profile in PROFILES.items() if name not in ("opportunistic", "interop")], ids=lambda profile: profile.name)
+STRICT = pytest.mark.parametrize(
+    "profile", [profile for name, profile in PROFILES.items() if name not in ("opportunistic", "interop")], ids=lambda profile: profile.name)
 
 #: What Postfix makes of its grades, without what newer releases exclude themselves.
 GRADES = {"high": "aNULL:-aNULL:HIGH", "medium": "aNULL:-aNULL:HIGH:MEDIUM"}
