@@ -108,7 +108,7 @@ def test_the_main_job_is_predicted_done_proven_and_undone(core: Core) -> None:
     assert "changed=1" in first and LOOKED.search(first)
     assert verified(core.served())
     assert "changed=0" in core.play("site")
-    for profile in ("", "intermediate"):
+    for profile in ("", "opportunistic"):
         assert LOOKED.search(core.play("verify", starttls_verify_profile=profile)), "without what the host promised"
     table = core.host.run("cat /etc/postfix/tls_policy")
     assert "partner.example.com secure match=mx.partner.example.com" in " ".join(table.split()) and "bank.example.com" in table

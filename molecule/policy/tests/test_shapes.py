@@ -78,7 +78,7 @@ def test_a_long_table_is_indexed_and_answers_as_a_short_one_does(shaped: Host, t
     many = tmp_path / "many.json"  # longer than a command line may be
     many.write_text(json.dumps({"tls_policy_destinations_many": [{"destination": "p%d.test" % number} for number in range(10_001)]}), encoding="utf-8")
     assert " changed=1 " in play(CONVERGE, "s-sender", "-e", "@%s" % many)
-    assert shaped.run("postconf -h smtp_tls_policy_maps").strip() == "%s:/etc/postfix/tls_policy" % kind
+    assert shaped.run("postconf -h smtp_tls_policy_maps").strip() == "%s:/etc/postfix/tls_policy, texthash:/etc/postfix/others" % kind
     assert shaped.run("postmap -q p10000.test %s:/etc/postfix/tls_policy" % kind).strip() == "encrypt"
     assert " changed=0 " in play(CONVERGE, "s-sender", "-e", "@%s" % many)
     for partner, word in (("wrongname", "deferred"), ("good", "Verified")):

@@ -24,6 +24,8 @@ HEADER = "# Written by mailsec.postfix_tls; what is changed here by hand is over
 LONG = 10_000
 #: Types that postmap(1) makes one file of.
 _INDEXED = {kind: values.ON_DISK[kind] for kind in ("lmdb", "cdb", "hash", "btree")}
+#: What they add to its name, each once.
+_SUFFIXES = tuple(dict.fromkeys(_INDEXED.values()))
 
 
 def put(draft: Draft, name: str, path: str, lines: dict, remedy: str, behind: list | None = None) -> tuple:
@@ -32,7 +34,7 @@ def put(draft: Draft, name: str, path: str, lines: dict, remedy: str, behind: li
     file that was not written here.
     """
     before = files.read(path)
-    indexes = [suffix for suffix in _INDEXED.values() if os.path.exists(path + suffix)]
+    indexes = [suffix for suffix in _SUFFIXES if os.path.exists(path + suffix)]
     if before.content is None and indexes:
         raise _foreign(path + indexes[0], remedy)
     text = _text(lines)
@@ -56,7 +58,7 @@ def take_away(draft: Draft, name: str, path: str, behind: list | None = None) ->
     if others != _listed(draft, name):
         parameters.put(draft, name, ", ".join(others) or None)
     if _ours(files.read(path)):
-        _drop(draft, path, ["", *filter(lambda suffix: os.path.exists(path + suffix), _INDEXED.values())])
+        _drop(draft, path, ["", *filter(lambda suffix: os.path.exists(path + suffix), _SUFFIXES)])
 
 
 def keep(draft: Draft, path: str, text: str, remedy: str) -> None:
