@@ -128,7 +128,8 @@ class Smtp(socketserver.StreamRequestHandler):
             return
         marker = re.search(rb"^X-Marker: (\S+)", text, re.MULTILINE)
         note({"port": self.part["listen"][1], "address": self.part["listen"][0], "tls": self.tls, "user": self.user, "sender": self.sender,
-              "recipients": self.recipients, "marker": marker.group(1).decode() if marker else "", "headers": text.split(b"\r\n\r\n", maxsplit=1)[0].decode("latin-1")})
+              "recipients": self.recipients, "marker": marker.group(1).decode() if marker else "",
+              "headers": text.split(b"\r\n\r\n", maxsplit=1)[0].decode("latin-1")})
         for _recipient in self.recipients if self.part.get("lmtp") else "1":
             self.say("250 2.0.0 Ok")
 
