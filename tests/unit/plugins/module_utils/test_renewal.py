@@ -491,7 +491,7 @@ def test_the_program_is_started_by_a_python_that_stays(pythons, there: dict, run
     assert bundle.lasting(chosen) is (chosen in (SYSTEM, RHEL))
 
 
-@pytest.mark.parametrize("running, safe", [("/home/me/venv/bin/python", ()), ("/root/.pyenv/bin/python", ("/root/.pyenv/bin/python",))])
+@pytest.mark.parametrize("running, safe", [("/home/me/venv/bin/python", ()), ("/root/.local/bin/python", ("/root/.local/bin/python",))])
 def test_where_only_a_users_python_is_there_that_is_refused(pythons, running: str, safe: tuple) -> None:
     with pytest.raises(PostfixTlsError, match="others may change it; there is no Python 3.9 or newer at /usr/bin/python3 or"):
         pythons({}, running, safe)
