@@ -178,7 +178,7 @@ class Proof:
     def _asked(self, listener: Listener, named: Named | None) -> Asked:
         """What this change promises of it, be it written by it or found as it should be."""
         own = self.proposal.overrides.get("%s/inet" % listener.service, ())
-        parameters = (frozenset(self.proposal.expected) - listener.overridden).union(own)
+        parameters = (frozenset(self.proposal.expected).union(self.proposal.kept) - listener.overridden).union(own)
         if named:
             return Asked(parameters, True, True) if named.trusted is not None else Asked(frozenset(), False, False)
         ours = set(self.proposal.trusted) | {change.path for change in self.proposal.plan.changes}

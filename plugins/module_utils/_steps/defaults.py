@@ -20,6 +20,8 @@ def take(draft: Draft) -> None:
         if strictest != there(draft, asked, name):
             draft.wanted[asked] = strictest
             draft.unwritten.add(asked)
+        else:
+            draft.proposal.kept.add(name)
     _settle_profile(draft)
 
 

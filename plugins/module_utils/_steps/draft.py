@@ -66,7 +66,7 @@ class Proposal:
     profile: the one that the receiving side has whole, "" where it has none or something in it was asked for otherwise; mandatory: the same for
     listeners that require TLS; decides: the parameters they are made of.
     restart: names of changed parameters that a reload would not make effective. renewal: whether its program
-    and what starts it are to be there, or to go.
+    and what starts it are to be there, or to go. kept: parameters wanted by default that main.cf has as strong already.
     """
 
     plan: Plan
@@ -82,6 +82,7 @@ class Proposal:
     decides: frozenset = frozenset()
     restart: list = field(default_factory=list)
     renewal: bool = False
+    kept: set = field(default_factory=set)
 
 
 @dataclass
