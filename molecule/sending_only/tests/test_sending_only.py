@@ -76,7 +76,9 @@ def test_a_postfix_that_was_started_by_hand_is_restarted_and_systemd_has_it_agai
     nocert.run("set -e; systemctl stop postfix@- postfix; postfix start 2>/dev/null; sleep 1; postfix status")
     before = nocert.run("cat /var/spool/postfix/pid/master.pid").strip()
     assert nocert.run("systemctl is-active postfix || :").strip() == "inactive"
-    another = "1" if nocert.run("postconf -h smtp_tls_loglevel").strip() == "2" else "2"
+    first = nocert.run("postconf -h smtp_tls_loglevel").strip()
+    another = "1" if first == "2" else "2"
     play(CONVERGE, "nocert", smtp_tls_loglevel=another)
     assert nocert.run("postconf -h smtp_tls_loglevel; systemctl is-active postfix").split() == [another, "active"]
     assert nocert.run("cat /var/spool/postfix/pid/master.pid").strip() != before
+    play(CONVERGE, "nocert", smtp_tls_loglevel=first)
