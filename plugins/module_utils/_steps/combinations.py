@@ -107,7 +107,7 @@ def _of_client(values: dict, program: str, services: list) -> Iterator[Wrong]:
                         "without CAs to trust, no certificate is verified and Postfix sends nothing",
                         "Write %s_tls_CApath: /etc/ssl/certs, or another store." % program)
     if own("tls_servername") and not _HOSTNAME.match(own("tls_servername")):
-        yield Wrong(named("tls_servername"), own("tls_servername"), "it is not a host name, and Postfix then sends nothing",
+        yield Wrong(named("tls_servername"), own("tls_servername"), "it is no host name, and Postfix then sends nothing",
                     "Write a host name, nexthop or hostname.")
     proxy = values.get("tlsproxy_service_name", "tlsproxy")
     if own("tls_connection_reuse").lower() == "yes" and not _there(services, proxy, "tlsproxy"):
