@@ -10,7 +10,6 @@ import socket
 import ssl
 import tempfile
 import threading
-import time
 from dataclasses import dataclass
 from typing import Callable
 
@@ -129,7 +128,7 @@ class MailServer:
         secure = self.behaviour.implicit
         if secure:
             connection = context.wrap_socket(connection, server_side=True)
-        time.sleep(self.behaviour.pause)
+        threading.Event().wait(self.behaviour.pause)  # not time.sleep, which tests of others replace
         connection.sendall(self.behaviour.banner)
         lines = _Lines(connection)
         while True:
