@@ -11,6 +11,7 @@ import time
 from typing import TYPE_CHECKING, Callable, NamedTuple
 
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls import names
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.certificate import ending
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.smtp import keywords
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.obstacles import obstacle
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._tls.versions import NAMES, below
@@ -109,7 +110,7 @@ def validity(facts: dict, expectation: Expectation) -> Seen:
         return Seen("unknown", "the dates of the certificate could not be read")
     now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     first = min(judged, key=lambda certificate: certificate["days_left"])
-    observed = "%s ends %s, %d days from now" % (first["subject"], first["not_after"], first["days_left"])
+    observed = "%s %s" % (first["subject"], ending(first))
     observed += "".join("; %s is not valid now, and peers find the way without it" % certificate["subject"] for certificate in spare)
     for certificate in judged:
         if certificate["not_before"] > now:
