@@ -59,7 +59,7 @@ $(SCENARIOS:%=scenario-%): scenario-%: setup
 
 bench: setup ## what a run and a look cost, as ratios
 	@tests/setup bench
-	@$(LAB) up bench >&2
+	@$(LAB) up bench bench_foreign >&2
 	@tests/benchmark/run
 
 hosts: ## the state of all test hosts

@@ -46,11 +46,12 @@ GROUPS = {
     "as_they_are": {"w-bullseye": "bullseye", "w-bookworm": "bookworm", "w-trixie": "trixie", "w-forky": "forky", "w-partner": "trixie"},
     "cores": {"k-bookworm": "bookworm", "k-trixie": "trixie"},
     "foreign": {"y-servers": "bookworm", "y-bullseye": "bullseye", "y-trixie": "trixie", "y-forky": "forky"},
+    "bench_foreign": {"bench-servers": "bookworm"},
 }
 RELEASE_OF = {name: release for members in GROUPS.values() for name, release in members.items()}
 
 #: {host: the script of image/ that its image has run on top of its release's}.
-LAYER_OF = {"y-servers": "servers"}
+LAYER_OF = {"y-servers": "servers", "bench-servers": "servers"}
 
 #: Engine options of a group's hosts beside those that all have: where tests mount a full or a read-only file system, or make a file immutable, where
 #: a unit's sandbox is to hold (without that right, systemd leaves it out), and where one host has several addresses.

@@ -99,15 +99,15 @@ def _crossed() -> Chain:
 
 @dataclass(frozen=True)
 class Fault:
-    """chains: functions that make one each. wanted: beside their number. fails: {check: verdict} of what must not pass, all others must. profile: of the
-    verifier. only: names of servers, where others that take it would only show the same.
+    """chains: functions that make one each. wanted: beside their number. fails: {check: verdict} of what must not pass, all others must. expects: of the
+    verifier's Expectation. only: names of servers, where others that take it would only show the same.
     """
 
     name: str
     chains: tuple = (_good,)
     wanted: tuple = ()
     fails: tuple = ()
-    profile: str | None = None
+    expects: tuple = ()
     only: tuple = ()
 
     @property
@@ -137,10 +137,12 @@ FAULTS = (
     Fault("tls10", wanted=(("oldest", "TLSv1"),), fails=(("versions", "fail"),)),
     Fault("tls10-only", wanted=(("oldest", "TLSv1"), ("newest", "TLSv1"),), fails=(("versions", "fail"),)),
     Fault("stock", wanted=(("oldest", None), ("newest", None))),
+    Fault("stock-two", (_good, partial(_good, "ec")), (("oldest", None), ("newest", None)), only=("exim",)),
     Fault("client-demanded", wanted=(("client", True),), fails=(("handshake", "fail"),)),
     Fault("client-demanded-tls12", wanted=(("client", True), ("newest", "TLSv1.2")), fails=(("handshake", "fail"),)),
-    Fault("dh1024", wanted=(("dh", True), ("newest", "TLSv1.2")), fails=(("dh_size", "fail"), ("suites", "fail")), profile="intermediate"),
-    Fault("odd-groups", wanted=(("curves", "X25519:prime256v1:sect163k1:secp256k1"),), fails=(("groups", "fail"),), profile="intermediate"),
+    Fault("dh1024", wanted=(("dh", True),), fails=(("dh_size", "fail"),), expects=(("dh_bits", 2048),)),
+    Fault("odd-groups", wanted=(("curves", "X25519:prime256v1:sect163k1:secp256k1"),), fails=(("groups", "fail"),),
+          expects=(("profile", "intermediate"), ("checks", ("groups",)))),
     Fault("requires-tls", wanted=(("requires_tls", True),)),
     Fault("pause", wanted=(("pause", 5),)),
     Fault("key-of-another", (_other_key,), fails=(("handshake", "fail"),), only=("exim", "courier")),
@@ -149,12 +151,17 @@ BY_NAME = {fault.name: fault for fault in FAULTS}
 
 
 def suits(server: Server, fault: Fault) -> bool:
-    if fault.only and server.name not in fault.only:
+    if server.name not in (fault.only or (server.name,)) or fault.name not in (server.only or (fault.name,)):
         return False
     usual = Wanted()
     wanted = fault.wants
     needed = {field.name for field in fields(Wanted) if getattr(wanted, field.name) != getattr(usual, field.name)} - {"chains"}
     return needed <= server.takes and wanted.chains <= server.chains
+
+
+def failing(server: Server, fault: Fault) -> dict:
+    """{check: verdict} of what must not pass."""
+    return dict((*server.always, *(() if fault.wants.oldest else server.stock), *fault.fails))
 
 
 #: Every server with everything that it takes.

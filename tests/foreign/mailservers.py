@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from typing import Callable, NamedTuple, Optional
 
 NAME = "mx.foreign.test"
+#: Where Postfix answers on y-servers without STARTTLS, for servers that only put TLS before another.
+BACKEND = 1025
 VERSIONS = ("TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3")
 
 
@@ -43,7 +45,8 @@ class Wanted:
 
 class Server(NamedTuple):
     """files(wanted, folder, port): its configuration. takes: fields of Wanted beside the number of chains, which is at most `chains`. owner: who has to
-    read its keys. stock: whether its own default of versions differs from ours. protocol: of the verifier.
+    read its keys. protocol: of the verifier. stock: {check: verdict} of what does not pass with the versions it has by default; always: with any.
+    only: names of faults, where it would fail in the same way with all.
     """
 
     name: str
@@ -52,6 +55,9 @@ class Server(NamedTuple):
     chains: int = 1
     owner: str = "root"
     protocol: str = "smtp"
+    stock: tuple = ()
+    always: tuple = ()
+    only: tuple = ()
 
 
 def _gnutls(version: str) -> str:
@@ -64,7 +70,7 @@ def _exim(wanted: Wanted, folder: str, port: int) -> dict:
         certificates = "${if eq{$tls_in_sni}{%s}{%s/1.pem}{%s/0.pem}}" % (NAME, folder, folder)
     lines = [
         "primary_hostname = %s" % NAME, "local_interfaces = 0.0.0.0", "daemon_smtp_ports = %d" % port, "tls_advertise_hosts = *", "acl_smtp_rcpt = taken",
-        "tls_certificate = %s" % certificates, "tls_privatekey = %s" % certificates.replace(".pem", ".key"), "host_lookup =", "rfc1413_hosts =",
+        "tls_certificate = %s" % certificates, "tls_privatekey = %s" % certificates.replace(".pem", ".key"), "host_lookup =", "rfc1413_hosts =", "log_selector = +smtp_connection",
         "log_file_path = %s/%%slog" % folder, "spool_directory = %s/spool" % folder, "pid_file_path = %s/pid" % folder, "smtp_accept_max = 100",
         "acl_smtp_connect = greeted",
     ]
@@ -94,8 +100,7 @@ def _nginx(wanted: Wanted, folder: str, port: int) -> dict:
         lines.append("ssl_dhparam %s/dh.pem;" % folder)
     if wanted.curves:
         lines.append("ssl_ecdh_curve %s;" % wanted.curves)
-    starttls = "only" if wanted.requires_tls else "on"
-    lines += ["listen %d;" % port, "protocol smtp;", "smtp_auth plain;", "starttls %s;" % starttls, "smtp_greeting_delay %ds;" % wanted.pause]
+    lines += ["listen %d;" % port, "protocol smtp;", "smtp_auth none;", "starttls on;", "smtp_greeting_delay %ds;" % wanted.pause]
     return {
         "nginx.conf": "daemon off;\npid %s/pid;\nerror_log stderr;\ninclude /etc/nginx/modules-enabled/*.conf;\nevents {}\nmail {\n  server_name %s;\n"
                       "  auth_http 127.0.0.1:1/;\n  server {\n    %s\n  }\n}\n" % (folder, NAME, "\n    ".join(lines)),
@@ -105,7 +110,7 @@ def _nginx(wanted: Wanted, folder: str, port: int) -> dict:
 
 def _stunnel(wanted: Wanted, folder: str, port: int) -> dict:
     lines = [
-        "foreground = yes", "pid =", "syslog = no", "[smtp]", "accept = %d" % port, "connect = 127.0.0.1:25", "protocol = smtp",
+        "foreground = yes", "pid =", "syslog = no", "[smtp]", "accept = %d" % port, "connect = 127.0.0.1:%d" % BACKEND, "protocol = smtp",
         "cert = %s/0.pem" % folder, "key = %s/0.key" % folder,
     ]
     if wanted.oldest:
@@ -133,7 +138,7 @@ def _sendmail(wanted: Wanted, folder: str, port: int) -> dict:
         refused = ["+SSL_OP_NO_%s" % version.replace(".", "_") for version in VERSIONS if version not in wanted.versions]
     lines = [
         "include(`/usr/share/sendmail/cf/m4/cf.m4')", "OSTYPE(`debian')", "define(`QUEUE_DIR', `%s/queue')" % folder, "define(`confPID_FILE', `%s/pid')" % folder,
-        "define(`STATUS_FILE', `')", "define(`confCACERT', `%s/ca.pem')" % folder, "define(`confCACERT_PATH', `%s')" % folder,
+        "define(`STATUS_FILE', `')", "define(`confCACERT', `%s/0.pem')" % folder, "define(`confCACERT_PATH', `%s')" % folder,
         "define(`confSERVER_CERT', `%s/0.pem')" % folder, "define(`confSERVER_KEY', `%s/0.key')" % folder, "define(`confTLS_SRV_OPTIONS', `V')",
         "define(`confSERVER_SSL_OPTIONS', `%s')" % " ".join(refused), "define(`confDOMAIN_NAME', `%s')" % NAME, "define(`ALIAS_FILE', `')",
         "define(`confDH_PARAMETERS', `%s')" % (folder + "/dh.pem" if wanted.dh else "2048"), "define(`confSERVICE_SWITCH_FILE', `%s/switch')" % folder,
@@ -177,8 +182,8 @@ def _courier(wanted: Wanted, folder: str, port: int) -> dict:
     return {
         "start": "set -a; . /etc/courier/esmtpd; BOFHCHECKDNS=0; TARPIT=0; %s; set +a; mkdir -p /run/courier; chmod 755 .\n"
                  "exec /usr/sbin/couriertcpd -nodnslookup -noidentlookup -user=courier -group=courier -address=0 -maxprocs=40 -maxperip=$MAXPERIP -maxperc=5"
-                 " -pid=%s/pid %d /usr/lib/courier/courier/modules/esmtp/courieresmtpd\n" % (
-                     "; ".join("%s=%s" % row for row in settings.items()), folder, port),
+                 " %d /usr/sbin/courieresmtpd\n" % (
+                     "; ".join("%s=%s" % row for row in settings.items()), port),
     }
 
 
@@ -192,7 +197,7 @@ def _chasquid(wanted: Wanted, folder: str, port: int) -> dict:
 
 def _opensmtpd(_wanted: Wanted, folder: str, port: int) -> dict:
     return {
-        "smtpd.conf": 'pki mx cert "%s/0.pem"\npki mx key "%s/0.key"\nlisten on 0.0.0.0 port %d tls pki mx hostname %s\naction none mbox\n'
+        "smtpd.conf": 'pki ours cert "%s/0.pem"\npki ours key "%s/0.key"\nlisten on 0.0.0.0 port %d tls pki ours hostname %s\naction none mbox\n'
                       "match from any for domain \"foreign.test\" action none\n" % (folder, folder, port, NAME),
         "start": "mkdir -p /var/spool/smtpd && chmod 711 /var/spool/smtpd && exec smtpd -d -f %s/smtpd.conf\n" % folder,
     }
@@ -208,14 +213,16 @@ def _as_json(wanted: Wanted, folder: str, port: int) -> str:
 
 
 SERVERS = (
-    Server("exim", _exim, frozenset(("oldest", "newest", "client", "dh", "named", "pause")), chains=3, owner="Debian-exim"),
-    Server("nginx", _nginx, frozenset(("oldest", "newest", "client", "dh", "curves", "requires_tls", "pause")), chains=3),
+    Server("exim", _exim, frozenset(("oldest", "newest", "client", "dh", "named", "pause")), chains=3, owner="Debian-exim",
+           stock=(("versions", "fail"),)),
+    Server("nginx", _nginx, frozenset(("oldest", "newest", "client", "dh", "curves", "pause")), chains=3),
     Server("stunnel", _stunnel, frozenset(("oldest", "newest", "client", "curves"))),
     Server("aiosmtpd", _aiosmtpd, frozenset(("newest", "oldest", "client", "requires_tls")), chains=2),
     Server("sendmail", _sendmail, frozenset(("oldest", "newest", "dh", "pause"))),
     Server("dovecot", _dovecot, frozenset(("oldest", "client", "dh")), chains=2, protocol="submission"),
-    Server("courier", _courier, frozenset(("oldest", "newest", "client", "dh")), owner="courier"),
-    Server("chasquid", _chasquid, frozenset(), chains=2),
-    Server("opensmtpd", _opensmtpd, frozenset()),
-    Server("nodemailer", _nodemailer, frozenset(("oldest", "newest", "client", "named", "requires_tls")), chains=3),
+    Server("courier", _courier, frozenset(("oldest", "newest", "client", "dh")), owner="courier", stock=(("versions", "fail"),)),
+    Server("chasquid", _chasquid, frozenset(), chains=2, always=(("versions", "fail"),)),
+    Server("opensmtpd", _opensmtpd, frozenset(), always=(("handshake", "fail"),), only=("healthy",)),
+    Server("nodemailer", _nodemailer, frozenset(("oldest", "newest", "client", "named", "requires_tls")), chains=3, stock=(("auth_before_tls", "fail"),)),
 )
+BY_SERVER = {server.name: server for server in SERVERS}

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Iterator, NamedTuple
 
 from faults import CASES, Fault, root
-from mailservers import Server
+from mailservers import BACKEND, Server
 from reach import TOP, Host
 
 PROGRAMS = Path(__file__).resolve().parent / "programs"
@@ -68,7 +68,7 @@ def running(host: Host, server: Server, fault: Fault) -> Iterator[Running]:
 
 
 def prepare(host: Host) -> None:
-    """Puts what is no package of Debian's onto the host."""
+    """Puts what is no package of Debian's onto the host, and has its Postfix answer without STARTTLS too."""
     if not (PACKAGES / "node_modules" / "smtp-server").exists():
         subprocess.run(["npm", "install", "--silent", "--no-save", "--prefix", str(PACKAGES), SMTP_SERVER], check=True, stdin=subprocess.DEVNULL)
     files = {path.name: path.read_text(encoding="utf-8") for path in PROGRAMS.iterdir()}
@@ -77,6 +77,7 @@ def prepare(host: Host) -> None:
         "node_modules/%s" % path.relative_to(packages): path.read_text(encoding="utf-8")
         for path in packages.rglob("*") if path.is_file() and path.suffix in (".js", ".json", ".cjs")
     })
+    host.run("postconf -M 127.0.0.1:%d/inet='127.0.0.1:%d inet n - y - - smtpd -o smtpd_tls_security_level=none' && postfix reload" % (BACKEND, BACKEND))
     host.run("mkdir -p /opt/foreign && base64 -d | tar -C /opt/foreign -xz --no-same-owner", stdin=_packed(files))
 
 

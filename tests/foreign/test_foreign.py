@@ -9,7 +9,7 @@ from typing import Iterator, NamedTuple
 import judges
 import pytest
 from differences import DIFFERENCES
-from faults import CASES, Fault, root
+from faults import CASES, Fault, failing, intermediate, root
 from limits import Limit, compare
 from mailservers import Server
 from reach import Host
@@ -31,7 +31,7 @@ class Views(NamedTuple):
 
     def comparisons(self, case: str, peer: str) -> dict:
         """{what: Comparison} of all that both speak of."""
-        ours, theirs = self.said["we"], self.said[peer]
+        ours, theirs = self.said["we"], self.said.get(peer, {})
         return {what: compare(case, peer, what, frozenset(ours[what]), frozenset(theirs[what]), DIFFERENCES) for what in theirs if what in ours}
 
 
@@ -43,6 +43,7 @@ class Cases:
     """All that were asked for, each looked at once by everybody, a few at a time."""
 
     def __init__(self, wanted: list, folder: Path) -> None:
+        intermediate()  # once, before several ask for it at a time
         self._hosts = {name: Host(name) for name in set(RELEASES.values())}
         self._ca_file = folder / "ca.pem"
         self._ca_file.write_text(root().pem, encoding="utf-8")
@@ -56,13 +57,10 @@ class Cases:
         servers, trixie = self._hosts["y-servers"], self._hosts["y-trixie"]
         with running(servers, server, fault) as where:
             ours, observed = judges.we(server, fault, where, str(self._ca_file))
-            said = {
-                "we": ours,
-                "the table": {"checks": {"%s %s" % row for row in fault.fails}},
-                "s_client": judges.s_client(trixie, fault, where),
-                "gnutls-cli": judges.gnutls_cli(servers, where),
-                "sslscan": judges.sslscan(where),
-            }
+            said = {"we": ours, "the table": {"checks": {"%s %s" % row for row in failing(server, fault).items()}}}
+            if not fault.wants.pause:  # they ask one question after the other
+                said.update({"s_client": judges.s_client(trixie, fault, where), "gnutls-cli": judges.gnutls_cli(servers, where),
+                             "sslscan": judges.sslscan(where)})
             said.update({release: judges.posttls_finger(self._hosts[name], fault, where) for release, name in RELEASES.items()})
         return Views(said, observed)
 

@@ -10,7 +10,7 @@ const keys = wanted.chains.map((chain) => fs.readFileSync(chain.key));
 const chains = wanted.chains.map((chain) => fs.readFileSync(chain.chain));
 const options = { name: wanted.name, key: keys, cert: chains, authOptional: true, disableReverseLookup: true };
 if (wanted.oldest) {
-  Object.assign(options, { minVersion: wanted.oldest, maxVersion: wanted.newest });
+  Object.assign(options, { minVersion: wanted.oldest, maxVersion: wanted.newest, disabledCommands: ["AUTH"] });
 }
 if (["TLSv1", "TLSv1.1"].includes(wanted.oldest)) {
   options.ciphers = "ALL:!aNULL:@SECLEVEL=0";
