@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 from concurrent.futures import ThreadPoolExecutor
+from typing import Callable
 
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._error import PostfixTlsError
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls import enumeration, names
@@ -83,9 +84,7 @@ class _Probe:
             return
         self.tls = _tls(verified)
         standard = self.look.reaches("standard")
-        seen = verified
-        if verified.untrusted:
-            seen = (self._injected(self.contexts.permissive) if standard else self._handshake(self.contexts.permissive)) or verified
+        seen = self._leniently(verified, self._injected if standard else self._handshake)
         self.tls.update(handshake=seen.verdict, reason=seen.reason or None, version=seen.version, cipher=seen.cipher)
         self._keep_handshake(seen, self.tls["trust"])
         if verified.in_the_clear:
@@ -99,6 +98,23 @@ class _Probe:
         leaf = self.chains.first()[:1]
         if leaf:
             self.tls["name"] = names.verdict(leaf[0]["names"], self.target.name)
+
+    def _leniently(self, verified: Handshake, again: Callable) -> Handshake:
+        """The handshake that shows all else: this one, or where it was not finished, another one that asks for less. again: from a context to it.
+
+        What security level 1 is against is judged at 0, too, as Postfix does at may and encrypt.
+        """
+        lenient = None
+        if verified.too_weak or not (verified.version or verified.untrusted or verified.in_the_clear or obstacle(verified.reason)):
+            try:
+                lenient = again(self.contexts.lenient)
+            except PostfixTlsError as error:
+                self.session.note(error)
+            if lenient and (lenient.version or lenient.untrusted):
+                self.tls.update(_of_both_levels(verified, lenient))
+        if (lenient or verified).untrusted:
+            return again(self.contexts.permissive) or verified
+        return lenient if lenient and lenient.version else verified
 
     def _second_handshake(self) -> None:
         """With words in the clear behind STARTTLS; of a server with two certificates it is the other one that is judged."""
@@ -267,6 +283,7 @@ def _tls(verified: Handshake) -> dict:
         "versions": {}, "algorithms": {}, "suites": {}, "order": None, "groups": {}, "dh_bits": None, "signatures": {},
         "compression": None, "extended_master_secret": None, "secure_renegotiation": None, "accepted": None,
         "trust": _trust(verified),
+        "trust_at_may": _trust(verified),
         "name": {"verdict": "unknown", "reason": "no certificate was seen"},
     }
 
@@ -274,6 +291,17 @@ def _tls(verified: Handshake) -> dict:
 def _trust(verified: Handshake) -> dict:
     verdict = {"done": "pass"}.get(verified.verdict, "fail" if verified.untrusted else "unknown")
     return {"verdict": verdict, "reason": verified.untrusted or verified.reason or "the chain ends at a trusted CA"}
+
+
+def _of_both_levels(verified: Handshake, lenient: Handshake) -> dict:
+    """What Postfix finds at security level 1 (verify, secure, dane) and at 0 (may, encrypt), where the former is against something."""
+    told = {"trust_at_may": _trust(lenient)}
+    if verified.untrusted:
+        return told
+    if lenient.untrusted:
+        return dict(told, trust=_trust(lenient))
+    reason = "at security level 1 no handshake comes about: %s" % verified.reason
+    return dict(told, trust={"verdict": "fail" if verified.too_weak else "unknown", "reason": reason})
 
 
 def _either(*answers: Answer) -> Answer:
