@@ -13,6 +13,12 @@ from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.expe
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.obstacles import obstacle
 
 
+_OF_NAMELESS = (
+    "smtpd_tls_chain_files = a file with a trusted certificate for the host's own name, which is what clients get that send no server name;"
+    " tls_server_sni_maps only adds to it"
+)
+
+
 class Check(NamedTuple):
     """look(facts, expectation) -> Seen; called only when applies(facts, expectation). expected: may hold {fields} of Expectation, and {server_name}."""
 
@@ -45,6 +51,8 @@ def judge(facts: dict, expectation: Expectation) -> list:
 
 def _remedy(seen: verdicts.Seen) -> str | None:
     """Of what kept the check from being made, where that is known: nothing is wrong then with what the check is about."""
+    if seen.verdict == "fail" and verdicts.NAMELESS in seen.observed:
+        return _OF_NAMELESS
     known = obstacle(seen.observed) if seen.verdict == "unknown" else None
     return "%s: %s" % (known.parameter, known.remedy) if known else None
 
