@@ -327,7 +327,8 @@ results:
     certificates:
       description:
         - The certificates as the server sent them, leaf first; only the leaf where this Python can't tell the others. They are those of the
-          one handshake; RV(results[].chains) has all.
+          one handshake; RV(results[].chains) has all. C(common_names) are those of the subject, which do not count for C(name). C(self_signed) is not
+          said of one that has its issuer's name and another one's signature, as after a root's change of keys. C(days_left) is negative once it ended.
       type: list
       elements: dict
       sample:
@@ -336,6 +337,7 @@ results:
           issuer: CN=R12,O=Let's Encrypt,C=US
           self_signed: false
           names: ["DNS:mx1.example.org", "IP:192.0.2.1"]
+          common_names: [mx1.example.org]
           serial: 04D2
           not_before: "2026-10-01T00:00:00Z"
           not_after: "2026-12-30T00:00:00Z"

@@ -11,6 +11,7 @@ import time
 from typing import TYPE_CHECKING, Callable, NamedTuple
 
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls import names
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.certificate import ending
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.smtp import keywords
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.obstacles import obstacle
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._tls.versions import NAMES, below
@@ -115,7 +116,7 @@ def validity(facts: dict, expectation: Expectation) -> Seen:
         return Seen("unknown", "the dates of the certificate could not be read")
     now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     (first, chain) = min(judged, key=lambda pair: pair[0]["days_left"])
-    observed = "%s ends %s, %d days from now%s" % (first["subject"], first["not_after"], first["days_left"], _to_whom(chain))
+    observed = "%s %s%s" % (first["subject"], ending(first), _to_whom(chain))
     for certificate in spare:
         if certificate["days_left"] is not None and (certificate["days_left"] < expectation.min_days_left or certificate["not_before"] > now):
             observed += "; %s, which is sent too (%s to %s), is not needed" % (

@@ -124,8 +124,8 @@ class OfFile:
     def __init__(self, folder, days: int) -> None:
         key, certificate = folder / ("%d.key" % days), folder / ("%d.pem" % days)
         subprocess.run(
-            ["openssl", "req", "-x509", "-newkey", "rsa-pss", "-pkeyopt", "rsa_keygen_bits:2048", "-nodes", "-keyout", str(key), "-out", str(certificate),
-             "-subj", "/CN=" + NAME, "-addext", "subjectAltName=DNS:" + NAME, "-days", str(days)], check=True, capture_output=True,
+            ["openssl", "req", "-x509", "-newkey", "rsa-pss", "-pkeyopt", "rsa_keygen_bits:2048", "-nodes", "-keyout", str(key),
+             "-out", str(certificate), "-subj", "/CN=" + NAME, "-addext", "subjectAltName=DNS:" + NAME, "-days", str(days)], check=True, capture_output=True,
         )
         self._key, self.pem = key.read_text(), certificate.read_text()
         self.sha256 = hashlib.sha256(ssl.PEM_cert_to_DER_cert(self.pem)).hexdigest()
@@ -180,7 +180,8 @@ def test_a_weak_signature_on_what_is_not_needed_does_not_fail() -> None:
 
 CHAINS = {
     "good": (GOOD["ec"],), "expired": (EXPIRED["ec"],), "self-signed": (SELF_SIGNED,), "another CA": (issue(NAME, issue("root", authority=True)),),
-    "no intermediate": crossed()[:1], "needless ones": crossed()[:4], "no server": (issue(NAME, ROOT, client=True),), "not yet": (issue(NAME, ROOT, days=(1, 9)),),
+    "no intermediate": crossed()[:1], "needless ones": crossed()[:4], "no server": (issue(NAME, ROOT, client=True),),
+    "not yet": (issue(NAME, ROOT, days=(1, 9)),),
     "Ed25519": (GOOD["ed25519"],),
 }
 
@@ -191,8 +192,8 @@ def test_trust_that_no_handshake_judged_is_what_openssl_verify_says(case: str, t
     for name, pem in (("root", ROOT.pem), ("leaf", leaf.pem), ("rest", "".join(issued.pem for issued in rest) or ROOT.pem)):
         (tmp_path / name).write_text(pem, encoding="utf-8")
     verified = subprocess.run(
-        ["openssl", "verify", "-purpose", "sslserver", "-auth_level", "1", "-no-CApath", "-CAfile", str(tmp_path / "root"), "-untrusted", str(tmp_path / "rest"),
-         str(tmp_path / "leaf")], capture_output=True, text=True, check=False,
+        ["openssl", "verify", "-purpose", "sslserver", "-auth_level", "1", "-no-CApath", "-CAfile", str(tmp_path / "root"),
+         "-untrusted", str(tmp_path / "rest"), str(tmp_path / "leaf")], capture_output=True, text=True, check=False,
     )
     trust = contexts(ca_content=ROOT.pem).judge([ssl.PEM_cert_to_DER_cert(issued.pem) for issued in (leaf, *rest)])
     assert trust["verdict"] == ("fail" if verified.returncode else "pass"), verified.stderr
