@@ -126,7 +126,7 @@ FAULTS = (
     Fault("final-dot", (partial(_good, names=(NAME + ".",)),), fails=(("name", "fail"),)),
     Fault("no-intermediate", (_alone,), fails=(("trust", "fail"),)),
     Fault("unknown-root", (_elsewhere,), fails=(("trust", "fail"),)),
-    Fault("sha1", (partial(_signed_with, "sha1"),), fails=(("trust", "fail"),)),
+    Fault("sha1", (partial(_signed_with, "sha1"),), (("weak", True),), fails=(("trust", "fail"),)),
     Fault("crossed-expired", (_crossed,)),
     Fault("second-expired", (_good, partial(_expired, "ec")), fails=(("trust", "fail"), ("validity", "fail"))),
     Fault("second-expired-tls13", (_good, partial(_expired, "ec")), (("oldest", "TLSv1.3"),), fails=(("trust", "fail"), ("validity", "fail"))),

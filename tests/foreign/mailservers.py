@@ -20,7 +20,7 @@ VERSIONS = ("TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3")
 class Wanted:
     """What a server is given. chains: how many. oldest, newest: of VERSIONS, None for what the server has by default. client: it demands a certificate
     of who connects. dh: there is dh.pem. named: the last chain is for who asks for NAME, the others for the rest. curves: OpenSSL's names.
-    requires_tls: no MAIL before TLS. pause: seconds before each greeting.
+    requires_tls: no MAIL before TLS. pause: seconds before each greeting. weak: OpenSSL serves even what is below its security level.
     """
 
     chains: int = 1
@@ -32,15 +32,16 @@ class Wanted:
     curves: str = ""
     requires_tls: bool = False
     pause: int = 0
+    weak: bool = False
 
     @property
     def versions(self) -> tuple:
         return VERSIONS[VERSIONS.index(self.oldest):VERSIONS.index(self.newest) + 1]
 
     @property
-    def old(self) -> bool:
+    def any_level(self) -> bool:
         """Whether OpenSSL's security level stands in the way."""
-        return self.oldest in VERSIONS[:2]
+        return self.weak or self.dh or bool(self.curves) or self.oldest in VERSIONS[:2]
 
 
 class Server(NamedTuple):
@@ -92,7 +93,7 @@ def _nginx(wanted: Wanted, folder: str, port: int) -> dict:
     lines = ["ssl_certificate %s/%d.pem; ssl_certificate_key %s/%d.key;" % (folder, number, folder, number) for number in range(wanted.chains)]
     if wanted.oldest:
         lines.append("ssl_protocols %s;" % " ".join(wanted.versions))
-    if wanted.old or wanted.dh or wanted.curves:
+    if wanted.any_level:
         lines.append("ssl_ciphers ALL:!aNULL:@SECLEVEL=0;")
     if wanted.client:
         lines.append("ssl_verify_client on; ssl_client_certificate %s/ca.pem;" % folder)
@@ -115,7 +116,7 @@ def _stunnel(wanted: Wanted, folder: str, port: int) -> dict:
     ]
     if wanted.oldest:
         lines += ["sslVersionMin = %s" % wanted.oldest, "sslVersionMax = %s" % wanted.newest]
-    if wanted.old or wanted.curves:
+    if wanted.any_level:
         lines.append("ciphers = ALL:!aNULL:@SECLEVEL=0")
     if wanted.curves:
         lines.append("curves = %s" % wanted.curves)
@@ -144,7 +145,7 @@ def _sendmail(wanted: Wanted, folder: str, port: int) -> dict:
         "define(`confDH_PARAMETERS', `%s')" % (folder + "/dh.pem" if wanted.dh else "2048"), "define(`confSERVICE_SWITCH_FILE', `%s/switch')" % folder,
         "define(`confTO_IDENT', `0')", "DAEMON_OPTIONS(`Port=%d, Name=MTA, Family=inet')" % port,
     ]
-    if wanted.old or wanted.dh:
+    if wanted.any_level:
         lines.append("define(`confCIPHER_LIST', `ALL:!aNULL:@SECLEVEL=0')")
     if wanted.pause:
         lines.append("FEATURE(`greet_pause', `%d')" % (1000 * wanted.pause))
@@ -166,7 +167,7 @@ def _dovecot(wanted: Wanted, folder: str, port: int) -> dict:
         lines += ["ssl_alt_cert = <%s/1.pem" % folder, "ssl_alt_key = <%s/1.key" % folder]
     if wanted.oldest:
         lines.append("ssl_min_protocol = %s" % wanted.oldest)
-    if wanted.old or wanted.dh:
+    if wanted.any_level:
         lines.append("ssl_cipher_list = ALL:!aNULL:@SECLEVEL=0")
     if wanted.client:
         lines += ["ssl_ca = <%s/ca.pem" % folder, "ssl_verify_client_cert = yes", "auth_ssl_require_client_cert = yes"]
@@ -207,22 +208,22 @@ def _as_json(wanted: Wanted, folder: str, port: int) -> str:
     """For the servers that are libraries."""
     return json.dumps({
         "name": NAME, "port": port, "ca": folder + "/ca.pem", "client": wanted.client, "named": wanted.named, "oldest": wanted.oldest,
-        "newest": wanted.newest, "requires_tls": wanted.requires_tls,
+        "newest": wanted.newest, "requires_tls": wanted.requires_tls, "any_level": wanted.any_level,
         "chains": [{"key": "%s/%d.key" % (folder, number), "chain": "%s/%d.pem" % (folder, number)} for number in range(wanted.chains)],
     })
 
 
 SERVERS = (
-    Server("exim", _exim, frozenset(("oldest", "newest", "client", "dh", "named", "pause")), chains=3, owner="Debian-exim",
+    Server("exim", _exim, frozenset(("weak", "oldest", "newest", "client", "dh", "named", "pause")), chains=3, owner="Debian-exim",
            stock=(("versions", "fail"),)),
-    Server("nginx", _nginx, frozenset(("oldest", "newest", "client", "dh", "curves", "pause")), chains=3),
-    Server("stunnel", _stunnel, frozenset(("oldest", "newest", "client", "curves"))),
-    Server("aiosmtpd", _aiosmtpd, frozenset(("newest", "oldest", "client", "requires_tls")), chains=2),
-    Server("sendmail", _sendmail, frozenset(("oldest", "newest", "dh", "pause"))),
-    Server("dovecot", _dovecot, frozenset(("oldest", "client", "dh")), chains=2, protocol="submission"),
-    Server("courier", _courier, frozenset(("oldest", "newest", "client", "dh")), owner="courier", stock=(("versions", "fail"),)),
+    Server("nginx", _nginx, frozenset(("weak", "oldest", "newest", "client", "dh", "curves", "pause")), chains=3),
+    Server("stunnel", _stunnel, frozenset(("weak", "oldest", "newest", "client", "curves"))),
+    Server("aiosmtpd", _aiosmtpd, frozenset(("weak", "newest", "oldest", "client", "requires_tls")), chains=2),
+    Server("sendmail", _sendmail, frozenset(("weak", "oldest", "newest", "dh", "pause"))),
+    Server("dovecot", _dovecot, frozenset(("weak", "oldest", "client", "dh")), chains=2, protocol="submission"),
+    Server("courier", _courier, frozenset(("weak", "oldest", "newest", "client", "dh")), owner="courier", stock=(("versions", "fail"),)),
     Server("chasquid", _chasquid, frozenset(), chains=2, always=(("versions", "fail"),)),
     Server("opensmtpd", _opensmtpd, frozenset(), always=(("handshake", "fail"),), only=("healthy",)),
-    Server("nodemailer", _nodemailer, frozenset(("oldest", "newest", "client", "named", "requires_tls")), chains=3, stock=(("auth_before_tls", "fail"),)),
+    Server("nodemailer", _nodemailer, frozenset(("weak", "oldest", "newest", "client", "named", "requires_tls")), chains=3, stock=(("auth_before_tls", "fail"),)),
 )
 BY_SERVER = {server.name: server for server in SERVERS}

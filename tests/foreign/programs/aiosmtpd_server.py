@@ -15,7 +15,7 @@ def context_of(wanted):
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     if wanted["oldest"]:
         context.minimum_version, context.maximum_version = VERSIONS[wanted["oldest"]], VERSIONS[wanted["newest"]]
-    if wanted["oldest"] in ("TLSv1", "TLSv1.1"):
+    if wanted["any_level"]:
         context.set_ciphers("ALL:!aNULL:@SECLEVEL=0")
     for chain in wanted["chains"]:
         context.load_cert_chain(chain["chain"], chain["key"])

@@ -12,7 +12,7 @@ const options = { name: wanted.name, key: keys, cert: chains, authOptional: true
 if (wanted.oldest) {
   Object.assign(options, { minVersion: wanted.oldest, maxVersion: wanted.newest, disabledCommands: ["AUTH"] });
 }
-if (["TLSv1", "TLSv1.1"].includes(wanted.oldest)) {
+if (wanted.any_level) {
   options.ciphers = "ALL:!aNULL:@SECLEVEL=0";
 }
 if (wanted.client) {
