@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import NamedTuple, Optional
 
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._error import PostfixTlsError
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls import tls13
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.client_hello import Offer, client_hello
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.connection import Connection
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.server_flight import ServerFlight
@@ -31,22 +32,41 @@ class Answer(NamedTuple):
 
 
 def ask(connection: Connection, offer: Offer, server_name: str | None, whole: bool = False) -> Answer:
-    """connection: where the server now expects a ClientHello. whole: wait for certificates and key exchange, too."""
-    flight = ServerFlight(_DHE)
+    """connection: where the server now expects a ClientHello. whole: wait for certificates and key exchange, too.
+
+    Of TLS 1.3 that is so unless groups are asked about: who brings a key for one of them has the server take that.
+    """
+    shares = tls13.AT_ONCE if whole and offer.version == "TLSv1.3" and offer.groups is None else ()
+    hello = client_hello(offer, server_name, shares)
+    flight = ServerFlight(_DHE, tls13.Decryption(hello[5:]) if shares else None)
     try:
-        connection.send(client_hello(offer, server_name), "taking a ClientHello")
+        connection.send(hello, "taking a ClientHello")
         while not (flight.done if whole else flight.answer) and not flight.alert:
             flight.feed(connection.receive("answering a ClientHello"))
+            if flight.wanted and not _ask_again(connection, flight, offer, server_name, hello):
+                break
     except PostfixTlsError as error:
         if not flight.hello:
             return Answer("unknown", error.reason, flight)
     return _judged(flight, offer)
 
 
+def _ask_again(connection: Connection, flight: ServerFlight, offer: Offer, server_name: str | None, hello: bytes) -> bool:
+    """Whether what a HelloRetryRequest wants could be said. hello: the first one."""
+    wanted = flight.wanted
+    try:
+        again = client_hello(offer, server_name, (wanted.group,), (hello, wanted.cookie))
+    except tls13.Unreadable:
+        return False
+    flight.asked_again(again[5:])
+    connection.send(again, "taking a second ClientHello")
+    return True
+
+
 def _judged(flight: ServerFlight, offer: Offer) -> Answer:
-    hello = flight.hello
-    if not hello:
-        return Answer("refused" if flight.alert.description in _REFUSALS else "unknown", str(flight.alert), flight)
+    hello, alert = flight.hello, flight.refusal
+    if alert:
+        return Answer("refused" if alert.description in _REFUSALS else "unknown", str(alert), flight)
     chosen = BY_WIRE.get(hello.version)
     if chosen is None:
         return Answer("unknown", "ServerHello with the unknown version 0x%04x" % hello.version, flight)
