@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 from concurrent.futures import ThreadPoolExecutor
+from typing import Callable
 
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._error import PostfixTlsError
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls import enumeration, further, names
@@ -86,9 +87,7 @@ class _Probe:
             return
         self.tls = _tls(verified)
         standard = self.look.reaches("standard")
-        seen = verified
-        if verified.untrusted:
-            seen = (self._injected(self.contexts.permissive) if standard else self._handshake(self.contexts.permissive)) or verified
+        seen = self._leniently(verified, self._injected if standard else self._handshake)
         self.tls.update(handshake=seen.verdict, reason=seen.reason or None, version=seen.version, cipher=seen.cipher)
         self._keep_handshake(seen, self.tls["trust"])
         if verified.in_the_clear:
@@ -102,6 +101,39 @@ class _Probe:
         leaf = self.chains.first()[:1]
         if leaf:
             self.tls["name"] = names.verdict(leaf[0]["names"], self.target.name)
+
+    def _leniently(self, verified: Handshake, again: Callable) -> Handshake:
+        """The handshake that shows all else: this one, or where it was not finished, another one that asks for less. again: from a context to it.
+
+        What security level 1 is against is judged at 0, too, as Postfix does at may and encrypt.
+        """
+        if verified.untrusted:
+            seen = again(self.contexts.permissive) or verified
+            if verified.too_weak:
+                self.tls["trust_at_may"] = self._trust_at_may(seen)
+            return seen
+        if verified.version or verified.in_the_clear or obstacle(verified.reason):
+            return verified
+        lenient = self._again(again, self.contexts.lenient)
+        if not lenient or not (lenient.version or lenient.untrusted):
+            return verified
+        self.tls.update(_at_both_levels(verified, lenient))
+        return (again(self.contexts.permissive) or verified) if lenient.untrusted else lenient
+
+    def _trust_at_may(self, seen: Handshake) -> dict:
+        """At security level 0; where only the leaf could be seen (Python before 3.10), by one more handshake."""
+        if seen.whole and seen.certificates:
+            return self.contexts.judge(seen.certificates, leniently=True)
+        lenient = self._again(self._handshake, self.contexts.lenient)
+        return _trust(lenient) if lenient else {"verdict": "unknown", "reason": "not asked, for %s" % self.session.error}
+
+    def _again(self, handshake: Callable, context) -> Handshake | None:
+        """None where it did not come about, which then ends nothing."""
+        try:
+            return handshake(context)
+        except PostfixTlsError as error:
+            self.session.note(error)
+            return None
 
     def _second_handshake(self) -> None:
         """With words in the clear behind STARTTLS; of a server with two certificates it is the other one that is judged."""
@@ -302,6 +334,7 @@ def _tls(verified: Handshake) -> dict:
         "versions": {}, "algorithms": {}, "suites": {}, "order": None, "groups": {}, "dh_bits": None, "signatures": {},
         "without_sni": None, "compression": None, "extended_master_secret": None, "secure_renegotiation": None, "accepted": None,
         "trust": _trust(verified),
+        "trust_at_may": _trust(verified),
         "name": {"verdict": "unknown", "reason": "no certificate was seen"},
     }
 
@@ -309,6 +342,14 @@ def _tls(verified: Handshake) -> dict:
 def _trust(verified: Handshake) -> dict:
     verdict = {"done": "pass"}.get(verified.verdict, "fail" if verified.untrusted else "unknown")
     return {"verdict": verdict, "reason": verified.untrusted or verified.reason or "the chain ends at a trusted CA"}
+
+
+def _at_both_levels(verified: Handshake, lenient: Handshake) -> dict:
+    """What Postfix finds at security level 1 (verify, secure, dane) and at 0 (may, encrypt), where a handshake comes about only at the latter."""
+    at_may = _trust(lenient)
+    reason = "at security level 1 no handshake comes about: %s" % verified.reason
+    at_secure = at_may if lenient.untrusted else {"verdict": "fail" if verified.too_weak else "unknown", "reason": reason}
+    return {"trust": at_secure, "trust_at_may": at_may}
 
 
 def _key(answer: Answer) -> tuple | None:
