@@ -164,5 +164,14 @@ def failing(server: Server, fault: Fault) -> dict:
     return dict((*server.always, *(() if fault.wants.oldest else server.stock), *fault.fails))
 
 
+def names_of(*faults: str, servers: tuple = ()) -> tuple:
+    """Of all cases with one of these faults, in order: as tests and differences have them."""
+    return tuple(named(case) for case in CASES if case[1].name in faults and case[0].name in (servers or (case[0].name,)))
+
+
+def named(case: tuple) -> str:
+    return "%s %s" % (case[0].name, case[1].name)
+
+
 #: Every server with everything that it takes.
 CASES = tuple((server, fault) for server in SERVERS for fault in FAULTS if suits(server, fault))

@@ -117,7 +117,7 @@ def _stunnel(wanted: Wanted, folder: str, port: int) -> dict:
     if wanted.oldest:
         lines += ["sslVersionMin = %s" % wanted.oldest, "sslVersionMax = %s" % wanted.newest]
     if wanted.any_level:
-        lines.append("ciphers = ALL:!aNULL:@SECLEVEL=0")
+        lines += ["securityLevel = 0", "ciphers = ALL:!aNULL:@SECLEVEL=0"]
     if wanted.curves:
         lines.append("curves = %s" % wanted.curves)
     if wanted.client:
@@ -143,7 +143,7 @@ def _sendmail(wanted: Wanted, folder: str, port: int) -> dict:
         "define(`confSERVER_CERT', `%s/0.pem')" % folder, "define(`confSERVER_KEY', `%s/0.key')" % folder, "define(`confTLS_SRV_OPTIONS', `V')",
         "define(`confSERVER_SSL_OPTIONS', `%s')" % " ".join(refused), "define(`confDOMAIN_NAME', `%s')" % NAME, "define(`ALIAS_FILE', `')",
         "define(`confDH_PARAMETERS', `%s')" % (folder + "/dh.pem" if wanted.dh else "2048"), "define(`confSERVICE_SWITCH_FILE', `%s/switch')" % folder,
-        "define(`confTO_IDENT', `0')", "DAEMON_OPTIONS(`Port=%d, Name=MTA, Family=inet')" % port,
+        "define(`confTO_IDENT', `0')", "FEATURE(`no_default_msa')", "DAEMON_OPTIONS(`Port=%d, Name=MTA, Family=inet')" % port,
     ]
     if wanted.any_level:
         lines.append("define(`confCIPHER_LIST', `ALL:!aNULL:@SECLEVEL=0')")
@@ -219,7 +219,7 @@ SERVERS = (
     Server("nginx", _nginx, frozenset(("weak", "oldest", "newest", "client", "dh", "curves", "pause")), chains=3),
     Server("stunnel", _stunnel, frozenset(("weak", "oldest", "newest", "client", "curves"))),
     Server("aiosmtpd", _aiosmtpd, frozenset(("weak", "newest", "oldest", "client", "requires_tls")), chains=2),
-    Server("sendmail", _sendmail, frozenset(("weak", "oldest", "newest", "dh", "pause"))),
+    Server("sendmail", _sendmail, frozenset(("oldest", "newest", "dh", "pause"))),
     Server("dovecot", _dovecot, frozenset(("weak", "oldest", "client", "dh")), chains=2, protocol="submission"),
     Server("courier", _courier, frozenset(("weak", "oldest", "newest", "client", "dh")), owner="courier", stock=(("versions", "fail"),)),
     Server("chasquid", _chasquid, frozenset(), chains=2, always=(("versions", "fail"),)),

@@ -8,8 +8,8 @@ from typing import Iterator, NamedTuple
 
 import judges
 import pytest
-from differences import DIFFERENCES
-from faults import CASES, Fault, failing, intermediate, root
+from differences import DIFFERENCES, RELEASES
+from faults import CASES, Fault, failing, intermediate, named, root
 from limits import Limit, compare
 from mailservers import Server
 from reach import Host
@@ -17,9 +17,6 @@ from running import prepare, running
 
 #: As many servers at a time.
 SIDE_BY_SIDE = 3
-#: {whose posttls-finger: the host it is on}; y-servers has Debian 12's.
-RELEASES = {"posttls-finger of Postfix 3.5": "y-bullseye", "posttls-finger of Postfix 3.7": "y-servers",
-            "posttls-finger of Postfix 3.10": "y-trixie", "posttls-finger of Postfix 3.11": "y-forky"}
 PEERS = ("the table", "s_client", "gnutls-cli", "sslscan", *RELEASES)
 
 
@@ -33,10 +30,6 @@ class Views(NamedTuple):
         """{what: Comparison} of all that both speak of."""
         ours, theirs = self.said["we"], self.said.get(peer, {})
         return {what: compare(case, peer, what, frozenset(ours[what]), frozenset(theirs[what]), DIFFERENCES) for what in theirs if what in ours}
-
-
-def named(case: tuple) -> str:
-    return "%s %s" % (case[0].name, case[1].name)
 
 
 class Cases:
@@ -74,7 +67,9 @@ class Cases:
 @pytest.fixture(scope="module")
 def cases(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cases]:
     """Of those that tests of this session ask for."""
-    wanted = {item.callspec.params["case"] for item in request.session.items if "case" in getattr(item, "callspec", ()).params}
+    asked = [item.callspec.params for item in request.session.items if item.module is request.module]
+    wanted = {params["case"] for params in asked if "case" in params}
+    wanted |= {case for params in asked if "limit" in params for case in CASES if named(case) in params["limit"].hosts}
     looked_at = Cases(sorted(wanted, key=CASES.index), tmp_path_factory.mktemp("foreign"))
     yield looked_at
     looked_at.close()
@@ -90,7 +85,12 @@ def test_we_say_what_is_so_and_what_others_say(cases: Cases, case: tuple) -> Non
     assert not wrong, "\n".join([*wrong, "We saw:", *("%s: %s" % row for row in views.observed.items())])
 
 
+def needed(cases: Cases, name: str, limit: Limit) -> frozenset:
+    found = cases[name].comparisons(name, limit.peer).get(limit.what)
+    return found.needed if found else frozenset()
+
+
 @pytest.mark.parametrize("limit", DIFFERENCES, ids=lambda limit: "%s-%s" % (limit.peer, limit.what))
 def test_a_difference_still_is_where_it_is_listed(cases: Cases, limit: Limit) -> None:
-    found = [name for name in limit.hosts if limit in cases[name].comparisons(name, limit.peer)[limit.what].needed]
-    assert found == list(limit.hosts), "not any more, for %s: %s" % (limit.why, sorted(set(limit.hosts) - set(found)))
+    found = [name for name in limit.hosts if limit in needed(cases, name, limit)]
+    assert found == list(limit.hosts) and found, "not any more, for %s: %s" % (limit.why, sorted(set(limit.hosts) - set(found)))
