@@ -188,16 +188,15 @@ class _Probe:
         tls, full = self.tls, self.look.reaches("full")
         tls["without_sni"] = _without_name(nameless)
         accepted = [version for version in ("TLSv1.3", "TLSv1.2") if tls["versions"][version]["verdict"] == "accepted"]
-        runs = [(version, True) for version in (accepted if full else accepted[:1])]
-        runs += [(version, False) for version in accepted[:1] if self.chains.differ()]
-
-        def ask_for_further(run: tuple) -> Answer:
-            version, named = run
+        def ask_for_further(version: str, named: bool) -> None:
             known = self.chains.keys(version if full or not named else None, named)
-            return further.ask_for_further(version, known, lambda offer: self._ask(offer, True, named), _key)
-
-        for (version, named), answer in zip(runs, pool.map(ask_for_further, runs)):
+            signers = ("ECDSA", "RSA", "DSS") if full else () if named else ("ECDSA", "RSA")
+            answer = further.ask_for_further(version, known, lambda offer: self._ask(offer, True, named), _key, signers)
             tls["algorithms"]["any other in %s%s" % (version, "" if named else ", without a server name")] = answer.told()
+
+        list(pool.map(lambda version: ask_for_further(version, True), accepted if full else accepted[:1]))
+        if accepted and self.chains.differ():
+            ask_for_further(accepted[0], False)
 
     def _classic(self, answers: dict, pool: ThreadPoolExecutor) -> Answer | None:
         """What can be asked of versions before TLS 1.3 only, with the newest one that is accepted.
