@@ -209,5 +209,5 @@ class Said:
 
     def receive(self, purpose: str) -> bytes:
         if not self.pieces:
-            raise failure(self.where, "the server closed the connection instead of %s" % purpose)
+            raise failure(self.where, "the server closed the connection instead of %s" % purpose, closed=True)
         return self.pieces.pop(0)

@@ -10,7 +10,7 @@ from typing import Callable, NamedTuple
 
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls import verdicts
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.expectation import Expectation
-from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.obstacles import obstacle
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.obstacles import demands_certificate, obstacle
 
 
 class Check(NamedTuple):
@@ -45,7 +45,7 @@ def judge(facts: dict, expectation: Expectation) -> list:
 
 def _remedy(seen: verdicts.Seen) -> str | None:
     """Of what kept the check from being made, where that is known: nothing is wrong then with what the check is about."""
-    known = obstacle(seen.observed) if seen.verdict == "unknown" else None
+    known = obstacle(seen.observed) if seen.verdict == "unknown" or demands_certificate(seen.observed) else None
     return "%s: %s" % (known.parameter, known.remedy) if known else None
 
 
