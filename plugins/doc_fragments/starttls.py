@@ -48,14 +48,18 @@ options:
     type: path
   timeout:
     description:
-      - Seconds for everything at one target, resolving its name and all connections included. What is not answered by then
-        is unknown.
-      - The default leaves room for C(postscreen), which greets a stranger after six seconds.
+      - Seconds for everything at one target, resolving its name and all connections included, from the first of them on. What is
+        not answered by then is unknown.
+      - A server that lets each connection wait before it greets, as C(postscreen_greet_wait) of Postfix, C(greet_pause) of sendmail and
+        a C(delay) of Exim do, is given back the time that its greetings took, up to twice as many seconds as there are. One that
+        does not greet at all is not.
     type: float
     default: 20.0
   concurrency:
     description:
-      - How many targets are looked at a time. At one target there are at most four connections at a time.
+      - How many targets are looked at a time, at most. At one target there are at most four connections at a time.
+      - It is never more than 200, nor more than the files that the process may open (C(ulimit -n)) allow for, and above 32 it grows only
+        as long as the machine keeps up. So with any number a healthy server has all of its O(timeout).
     type: int
     default: 32
   ehlo_name:

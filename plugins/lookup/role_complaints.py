@@ -94,7 +94,7 @@ def complaints(role: str, options: dict, values: dict) -> list:
     # Without a default, no value means that nobody wrote one.
     known = {name: value for name, value in values.items() if name in options and (value is not None or "default" in options[name])}
     told += misplaced(known)
-    if ArgumentSpecValidator(options).validate(known).errors:
+    if ArgumentSpecValidator(options).validate(known).error_messages:
         told += [sentence for name, value in known.items() for sentence in _mistyped(name, options[name], value)]
     return without_keys(told)  # Ansible's own words name the value that is wrong
 
@@ -123,7 +123,7 @@ def _instead(name: str) -> str:
 def _mistyped(name: str, option: dict, value: object) -> list:
     """One sentence for each thing that is wrong with a variable's type; of a list, each names its entry."""
     if value is None:
-        wrong = ArgumentSpecValidator({name: option}).validate({name: value}).errors
+        wrong = ArgumentSpecValidator({name: option}).validate({name: value}).error_messages
         nothing = {"list": "[]", "dict": "{}"}.get(option.get("type", "str"), "the value, or leave the variable out")
         return ["%s: it has no value. Write %s." % (name, nothing if nothing[0] not in "[{" else "%s for none" % nothing)] if wrong else []
     if option.get("type") == "list" and isinstance(value, list) and option.get("elements"):

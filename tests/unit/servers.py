@@ -24,7 +24,7 @@ class Behaviour:
     instead: what to do with the connection instead of everything; at_tls: instead of the handshake, once STARTTLS was answered;
     after_handshake: besides, when a handshake after STARTTLS is done. obeys_injected: what came in the clear behind STARTTLS is a command
     within TLS (CVE-2011-0411). refuses_injected: what it says of it before it leaves. mail: the reply to MAIL before TLS. ends: what it
-    takes for the end of a message (CVE-2023-51764).
+    takes for the end of a message (CVE-2023-51764). pause: seconds before it greets.
     hello: from a ClientHello to bytes to answer it with, or None to go on as usual. suites: an OpenSSL cipher list. own_order: whether
     its own order counts. second: another chain, of another algorithm. curve: the only one it takes. dh_parameters: PEM, for suites
     with DHE. changing: from the number of a connection to another chain to serve on it, or None.
@@ -33,6 +33,7 @@ class Behaviour:
     chain: Issued | None = None
     more: tuple = ()
     banner: bytes = b"220 mx.example.org ESMTP\r\n"
+    pause: float = 0.0
     ehlo: tuple = (b"PIPELINING",)
     ehlo_after: tuple = (b"PIPELINING",)
     starttls: bytes = b"220 2.0.0 Ready to start TLS\r\n"
@@ -127,6 +128,7 @@ class MailServer:
         secure = self.behaviour.implicit
         if secure:
             connection = context.wrap_socket(connection, server_side=True)
+        threading.Event().wait(self.behaviour.pause)  # not time.sleep, which tests of others replace
         connection.sendall(self.behaviour.banner)
         lines = _Lines(connection)
         while True:

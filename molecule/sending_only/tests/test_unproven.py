@@ -163,7 +163,7 @@ def test_a_vantage_that_can_t_be_reached_is_a_failure_like_any(hosts, given) -> 
     assert [loglevel(host) for host in hosts] == ["1", "1"] and not re.search("unreachable=[1-9].* failed=0", said)
 
 
-@pytest.mark.parametrize("keywords", ["any_errors_fatal: true\n  max_fail_percentage: 0", "strategy: free"])
+@pytest.mark.parametrize("keywords", ["any_errors_fatal: true\n  max_fail_percentage: 0", "strategy: free", "serial: 1"])
 def test_one_host_s_failed_look_touches_no_other(hosts, given, tmp_path: Path, keywords: str) -> None:
     playbook = tmp_path / "together.yml"
     playbook.write_text(CONVERGE.read_text(encoding="utf-8").replace("  become: true\n", "  become: true\n  %s\n" % keywords), encoding="utf-8")
@@ -172,3 +172,11 @@ def test_one_host_s_failed_look_touches_no_other(hosts, given, tmp_path: Path, k
         play(playbook, "sending_only", **CERTIFICATE, smtp_tls_loglevel=0, starttls_verify_expect=expect)
     assert [loglevel(host) for host in hosts] == ["0", "1"], failed.value
     assert "The state before this change is back" in str(failed.value) and "fatal: [selfsigned" not in str(failed.value)
+
+
+def test_run_once_hardens_and_looks_at_the_first_host_alone(hosts, given, tmp_path: Path) -> None:
+    playbook = tmp_path / "once.yml"
+    playbook.write_text(CONVERGE.read_text(encoding="utf-8").replace("  become: true\n", "  become: true\n  run_once: true\n"), encoding="utf-8")
+    expect = "{{ {'accepts': ['TLSv1.1']} if inventory_hostname == 'nocert' else {} }}"
+    said = play(playbook, "sending_only", **CERTIFICATE, smtp_tls_loglevel=0, starttls_verify_expect=expect)
+    assert [loglevel(host) for host in hosts] == ["0", "1"], said

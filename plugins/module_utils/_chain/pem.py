@@ -20,6 +20,8 @@ from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls impo
 _BLOCK = re.compile(r"-----BEGIN (?P<label>[A-Z0-9 ]+)-----\n.*?\n-----END (?P=label)-----\n", re.DOTALL)
 _KEYS = ("PRIVATE KEY", "RSA PRIVATE KEY", "EC PRIVATE KEY")
 CERTIFICATES = ("CERTIFICATE", "X509 CERTIFICATE")
+#: What a trust anchor may be (postconf(5) smtp_tls_trust_anchor_file).
+ANCHORS = ("PUBLIC KEY", *CERTIFICATES)
 MOST = 1 << 20  # bytes: a chain with a dozen certificates has a fiftieth of that
 
 #: A block however its lines were broken: folded by YAML, indented, glued to the next one by cat(1), or in one line.

@@ -28,7 +28,6 @@ STRATEGIES = ("hostname", "nexthop", "dot-nexthop")
 
 _TLS = LEVELS[1:]
 _CA = ("verify", "secure")
-_ANCHORS = ("PUBLIC KEY", *pem.CERTIFICATES)
 
 #: Names as most are, in the form Postfix looks them up; what is none of these is looked at more closely.
 _PLAIN = re.compile(r"(?!.{254})\.?(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?")
@@ -254,7 +253,7 @@ def _anchor(item: str, value: str, host: Instance) -> tuple:
     if not given and not value.startswith("/"):
         raise PostfixTlsError(item, repr(value[:60]), "it is neither a path nor a certificate", "Write an absolute path on this host, or PEM text.")
     blocks = pem.blocks(item, value if given else source.text(item, value))
-    wrong = sorted({label for label, _block in blocks if label not in _ANCHORS})
+    wrong = sorted({label for label, _block in blocks if label not in pem.ANCHORS})
     if wrong or not blocks:
         raise PostfixTlsError(
             item, None if given else value, "a trust anchor is a certificate or a public key, and there is %s" % (", ".join(wrong) or "none"),

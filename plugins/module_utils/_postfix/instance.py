@@ -108,17 +108,17 @@ class Instance:
             ) from None
         return cls(run, directory, services, values)
 
-    def after(self, changes: dict, services: list | None = None) -> Instance:
+    def after(self, changes: dict, services: list | None = None, followed: bool = True) -> Instance:
         """The same instance with these parameters and services written; None removes a parameter, and its default counts.
 
-        Postfix is asked, so that what refers to one of them by $name follows it; without changes, nothing is.
+        followed: whether anything may refer to one of them by $name, so that Postfix has to be asked; without changes, it is not.
         """
         services = self.services if services is None else services
         if not changes and services == self.services:
             return self
         defaults = self._defaults([name for name, value in changes.items() if value is None])
         pending = dict(self._pending, **{name: defaults.get(name, "") if value is None else value for name, value in changes.items()})
-        values = effective_values(self.run, self.directory, pending) if changes else self.values
+        values = effective_values(self.run, self.directory, pending) if changes and followed else {**self.values, **changes}
         return Instance(self.run, self.directory, services, values, pending)
 
     def _defaults(self, names: list) -> dict:

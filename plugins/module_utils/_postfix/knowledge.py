@@ -77,7 +77,7 @@ tlsproxy_tls_always_issue_session_ids                                   boolean 
 {smtpd,smtp}_tls_CApath                                                        directory  2.2                            -     -     -  restart
 {lmtp_tls,tlsproxy_tls,tlsproxy_client}_CApath                                 directory  {2.3,2.8,3.4}                  -     -     -  reload
 tls_append_default_CA                                                          boolean    2.8,2.7.2,2.6.8,2.5.11,2.4.15  -     -     -  reload
-{smtp,lmtp}_tls_trust_anchor_file                                              files      2.11                           -     -     -  reload
+{smtp,lmtp}_tls_trust_anchor_file                                              anchors    2.11                           -     -     -  reload
 {smtp,lmtp}_tls_scert_verifydepth                                              integer    {2.2,2.3}                      -     -     -  reload
 tlsproxy_client_scert_verifydepth                                              integer    3.4                            -     -     -  reload
 {smtpd,tlsproxy}_tls_ccert_verifydepth                                         integer    {2.2,2.8}                      -     -     -  reload

@@ -345,6 +345,23 @@ def _files(text: str, host: Instance, to_come: frozenset) -> Complaint | None:
     return None
 
 
+def _anchors(text: str, host: Instance, to_come: frozenset) -> Complaint | None:
+    """Certificates and public keys, in one file or several. Source: postconf(5) smtp_tls_trust_anchor_file."""
+    for path in words(text, ", \t"):
+        wrong = _file(path, host, to_come)
+        if not wrong and path not in to_come:
+            with open(path, encoding="utf-8", errors="replace") as file:
+                labels = {label for label, _block in pem.blocks(path, file.read())}
+            if not labels or labels - set(pem.ANCHORS):
+                wrong = Complaint(
+                    "a trust anchor is a certificate or a public key, and there is %s" % (", ".join(sorted(labels - set(pem.ANCHORS))) or "none"),
+                    remedy="Name the PEM file of the CA whose certificates are to be trusted.",
+                )
+        if wrong:
+            return wrong._replace(reason="%s: %s" % (path, wrong.reason))
+    return None
+
+
 def _directory(text: str, _host: Instance, _to_come: frozenset) -> Complaint | None:
     return None if os.path.isdir(text) else Complaint("there is no such directory", remedy="Name one that is there.")
 
@@ -385,11 +402,12 @@ _JUDGES = {
     "time": _time,
     "file": _file,
     "files": _files,
+    "anchors": _anchors,
     "directory": _directory,
     "tables": _tables,
     "table": _table,
 }
-_LISTS = ("words", "files", "tables", "groups", "exclusions", "protocols")
+_LISTS = ("words", "files", "anchors", "tables", "groups", "exclusions", "protocols")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 #: Types of table that are a file of their own, to what Postfix adds to its name.
 ON_DISK = {"hash": ".db", "btree": ".db", "lmdb": ".lmdb", "cdb": ".cdb", "dbm": ".pag", "sdbm": ".pag", "texthash": "", "cidr": "", "pcre": "", "regexp": ""}

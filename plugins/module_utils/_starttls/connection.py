@@ -23,16 +23,41 @@ A_DAY = 86400
 
 
 class Deadline:
-    """seconds: for everything one target needs, name look-up and all its connections included. On a monotonic clock."""
+    """seconds: for everything one target needs, name look-up and all its connections included. On a monotonic clock, which runs from the
+    first question how much is left. Threads share it.
+
+    A server that lets each connection wait for its greeting is no slower than others once it has greeted. So the time that it took to greet
+    is given back, up to twice what there was; who never greets gets nothing.
+    """
 
     def __init__(self, seconds: float, clock=time.monotonic) -> None:
         self.seconds = seconds
         self._clock = clock
-        self._end = clock() + seconds
+        self._end: float | None = None
+        self._spare = 2 * seconds
+        self._greeted = 0.0
+        self._lock = threading.Lock()
 
     def left(self) -> float:
         """Seconds, never below zero."""
-        return max(0.0, self._end - self._clock())
+        with self._lock:
+            if self._end is None:
+                self._end = self._clock() + self.seconds
+            return max(0.0, self._end - self._clock())
+
+    def greeted(self, since: float) -> None:
+        """A greeting came that was waited for since then, on the clock. Of connections that wait side by side, the time counts once."""
+        with self._lock:
+            now = self._clock()
+            waited = min(self._spare, now - max(since, self._greeted))
+            self._greeted = now
+            if self._end is not None and waited > 0:
+                self._spare -= waited
+                self._end += waited
+
+    def now(self) -> float:
+        """On its clock."""
+        return self._clock()
 
 
 class Connection:
@@ -43,12 +68,17 @@ class Connection:
         self.deadline = deadline
         self.where = where
         self._received = 0
+        self._opened = deadline.now()
 
     def __enter__(self) -> Connection:
         return self
 
     def __exit__(self, *_exception: object) -> None:
         self.socket.close()
+
+    def greeted(self) -> None:
+        """The server's greeting has come: the time that it took is not held against it."""
+        self.deadline.greeted(self._opened)
 
     def send(self, data: bytes, purpose: str) -> None:
         self._bounded(purpose, self.socket.sendall, data)
@@ -88,12 +118,8 @@ class Connection:
 
     def _bounded(self, purpose, act, *arguments):
         """What act returns. Its errors become PostfixTlsError, each with the original as its cause."""
-        left = self.deadline.left()
         try:
-            if not left:
-                raise socket.timeout()
-            self.socket.settimeout(left)
-            return act(*arguments)
+            return self._in_time(act, *arguments)
         except socket.timeout as error:
             reason = "no time was left for %s: the limit is %g s for everything" % (purpose, self.deadline.seconds)
             raise failure(self.where, reason) from error
@@ -104,6 +130,19 @@ class Connection:
         except OSError as error:
             closed = {"closed": True} if isinstance(error, ConnectionError) else {}
             raise failure(self.where, "%s instead of %s" % (words(error), purpose), **closed) from error
+
+    def _in_time(self, act, *arguments):
+        """What act returns. What is received is waited for again where other connections were given more time meanwhile."""
+        while True:
+            left = self.deadline.left()
+            if not left:
+                raise socket.timeout()
+            self.socket.settimeout(left)
+            try:
+                return act(*arguments)
+            except socket.timeout:
+                if act != self._receive:
+                    raise
 
 
 def connect(host: str, port: int, deadline: Deadline, source_address: str | None = None) -> tuple:

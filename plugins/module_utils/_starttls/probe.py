@@ -14,6 +14,7 @@ from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls impo
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.asking import Asker
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.chains import Chains
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.client_hello import Offer
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.crowd import side_by_side
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.handshake import Contexts, Handshake, contexts, shake
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.obstacles import obstacle
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.question import Answer
@@ -39,10 +40,9 @@ def probe(target: Target, look: Look) -> dict:
 
 
 def probe_all(targets: list, look: Look, concurrency: int = 32) -> list:
-    """The facts of each target, in the order of targets, concurrency of them at a time; each has its own deadline."""
+    """The facts of each target, in the order of targets, at most concurrency of them at a time; each has its own deadline."""
     shared = contexts(look.ca_file, look.ca_content)
-    with ThreadPoolExecutor(max_workers=min(concurrency, len(targets))) as pool:
-        return list(pool.map(lambda target: _Probe(target, look, shared).facts(), targets))
+    return side_by_side(lambda target: _Probe(target, look, shared).facts(), targets, concurrency)
 
 
 class _Probe:

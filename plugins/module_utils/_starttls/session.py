@@ -187,6 +187,7 @@ class Session:
 
     def _greeting(self, dialogue: Dialogue) -> None:
         banner = dialogue.banner()
+        dialogue.connection.greeted()
         self._keep("banner", str(banner))
         if banner.code != 220:
             self.reachable = False

@@ -16,6 +16,9 @@ from ansible_collections.mailsec.postfix_tls.plugins.module_utils._transaction i
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._transaction.files import FileState
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._transaction.plan import Plan
 
+#: Parameters to which no default refers, but those of tlsproxy and proxymap, which only ever take what smtp(8) has.
+_ALONE = frozenset(("smtp_tls_policy_maps",))
+
 
 @dataclass
 class Intent:
@@ -108,6 +111,7 @@ class Draft:
     carried: dict = field(default_factory=dict)
     to_come: set = field(default_factory=set)
     _before: dict = field(default_factory=dict)
+    _after: tuple | None = None
     _late: Plan = field(default_factory=Plan)
 
     @classmethod
@@ -127,8 +131,18 @@ class Draft:
         )
 
     def after(self) -> Instance:
-        """The instance as it will be, by what has been drafted so far."""
-        return self.host.after(self.changed, self.master.services)
+        """The instance as it will be, by what has been drafted so far. Postfix is asked once for the same draft."""
+        drafted = (dict(self.changed), self.master.services)
+        if self._after is None or self._after[0] != drafted:
+            self._after = (drafted, self.host.after(*drafted, followed=self._followed()))
+        return self._after[1]
+
+    def _followed(self) -> bool:
+        """Whether another value may refer by $name to one that changes."""
+        if set(self.changed) - _ALONE or any(text is None or "$" in text for text in self.changed.values()):
+            return True
+        texts = [self.main.raw(name) or "" for name in self.main.names()]
+        return any(name in text for text in texts for name in self.changed if "$" in text)
 
     def value(self, name: str, value: object, where: str = "") -> str | None:
         """The text to write; None where this host lacks it and that is to be passed over."""

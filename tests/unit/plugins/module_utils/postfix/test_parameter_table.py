@@ -10,7 +10,7 @@ from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.knowl
 
 KINDS = {
     "boolean", "integer", "time", "text", "words", "receiving-level", "sending-level", "protocols", "grade", "exclusions", "groups",
-    "file", "files", "directory", "table", "tables",
+    "file", "files", "anchors", "directory", "table", "tables",
 }
 
 

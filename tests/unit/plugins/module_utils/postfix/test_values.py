@@ -178,3 +178,18 @@ def test_every_level_keeps_itself_and_what_those_keep_that_it_keeps() -> None:
 @pytest.mark.parametrize("one, other", [("3600s", "1h"), ("3600", "60m"), ("7d", "1w")])
 def test_the_same_time_in_another_unit_is_the_same(one: str, other: str) -> None:
     assert values.same("smtpd_tls_session_cache_timeout", one, other)
+
+
+@pytest.mark.parametrize("label, told", [
+    ("CERTIFICATE", ""), ("PUBLIC KEY", ""),
+    ("PRIVATE KEY", "a trust anchor is a certificate or a public key, and there is PRIVATE KEY. Name the PEM file of the CA"),
+    ("", "a trust anchor is a certificate or a public key, and there is none"),
+])
+def test_trust_anchors_are_certificates_and_public_keys(tmp_path: Path, label: str, told: str) -> None:
+    path = tmp_path / "ca.pem"
+    path.write_text("-----BEGIN {0}-----\nMAA=\n-----END {0}-----\n".format(label) if label else "none\n")
+    if not told:
+        assert values.written("smtp_tls_trust_anchor_file", str(path), instance()) == str(path)
+        return
+    with pytest.raises(PostfixTlsError, match=told):
+        values.written("smtp_tls_trust_anchor_file", [str(path)], instance())

@@ -157,7 +157,28 @@ def test_what_is_shown_is_visible_ascii(said) -> None:
 def test_a_deadline_never_goes_below_nothing() -> None:
     now = [0.0]
     deadline = Deadline(5.0, clock=lambda: now[0])
+    assert deadline.left() == 5.0
     now[0] = 3.0
     assert deadline.left() == 2.0
     now[0] = 9.0
     assert deadline.left() == 0.0
+
+
+def test_a_deadline_runs_from_the_first_question_and_greetings_that_came_cost_nothing_up_to_a_limit() -> None:
+    now = [0.0]
+    deadline = Deadline(5.0, clock=lambda: now[0])
+    now[0] = 100.0
+    assert deadline.left() == 5.0, "what waits for its turn has all of its time"
+    now[0] = 104.0
+    deadline.greeted(101.0)
+    deadline.greeted(102.0)
+    assert deadline.left() == 4.0, "two that wait side by side wait as long as one"
+    now[0] = 107.5
+    assert deadline.left() == 0.5
+    deadline.greeted(103.0)
+    assert deadline.left() == 4.0, "from the last greeting on"
+    for _connection in range(9):
+        began = now[0]
+        now[0] += 3.9
+        deadline.greeted(began)
+    assert deadline.left() == 0.0 and now[0] > 115.0, "it ends, however long a server makes each connection wait"
