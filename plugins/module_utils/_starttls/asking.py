@@ -27,8 +27,10 @@ class Asker:
     def __init__(self, session: Session, kept: Callable) -> None:
         self.session = session
         self._kept = kept
-        self._answered_at = self._ended_at = 0.0  # on a monotonic clock; 0 for never
+        self.kept_back = 0  # connections that are meant for something else
+        self._answered_at = 0.0  # on a monotonic clock, of the last time; 0 for never
         self._taken: tuple = ()  # a question that was answered
+        self._told: dict = {}  # {reason of a refusal: when an end was last taken for it}
         self._ends: dict = {}  # {manner of an end: how often}
         self._meant: dict = {}  # {manner of an end: whether it is a refusal}, once that was tried
         self._counting, self._deciding = threading.Lock(), threading.Lock()
@@ -42,15 +44,17 @@ class Asker:
 
         A server that ends all it is asked from some moment on has refused nothing; nor has one that did not even greet.
         """
-        meant = [manner for manner, refuses in self._meant.items() if refuses]
-        if meant and self._ended_at > self._answered_at and self._taken:
+        def late() -> list:
+            return [reason for reason, at in self._told.items() if at > self._answered_at]
+
+        if late() and self._taken:
             self._once(*self._taken)
-        instead = "; then nothing was answered any more"
-        if self._ended_at <= self._answered_at:
-            meant, instead = [manner for manner in meant if manner == CLOSED and self.session.lost], "; so were connections on which nothing had been asked"
-        for manner in meant:
-            _make_unknown(facts, manner, instead)
-        return bool(meant)
+        closed = [reason for reason in self._told if reason.startswith(CLOSED)] if self.session.lost else []
+        changes = [(reason, "; so were connections on which nothing had been asked") for reason in closed]
+        changes += [(reason, "; then nothing was answered any more") for reason in late()]
+        for reason, instead in changes:
+            _make_unknown(facts, reason, instead)
+        return bool(changes)
 
     def ask(self, offer: Offer, whole: bool = True, by_name: bool = True) -> Answer:
         """whole: read certificates and key exchange, too. by_name: send SNI, where the target has a name for it."""
@@ -64,6 +68,8 @@ class Asker:
 
     def _once(self, offer: Offer, whole: bool, by_name: bool) -> Answer:
         session = self.session
+        if session.spare <= self.kept_back:
+            return Answer("unknown", "not asked, because that would take more than %d connections" % session.most)
         try:
             with session.ready() as (dialogue, refusal):
                 if refusal:
@@ -78,7 +84,6 @@ class Asker:
                 self._taken = (offer, whole, by_name)
                 self.answered()
             if answer.end:
-                self._ended_at = time.monotonic()
                 self._ends[answer.end] = self._ends.get(answer.end, 0) + 1
         self._kept(offer, by_name, answer)
         return answer
@@ -99,13 +104,13 @@ class Asker:
                 return answer
             times = self._ends[answer.end]
             told = "%s, %s%s" % (answer.end, "twice" if times == 2 else "%d times" % times, _OTHERS)
+            self._told[told] = time.monotonic()
             return answer._replace(verdict="refused", reason=told, end=None)
 
 
-def _make_unknown(facts: dict, manner: str, instead: str) -> None:
-    reason = facts.get("reason")
-    if facts.get("verdict") == "refused" and manner in reason and _OTHERS in reason:
-        facts.update(verdict="unknown", reason=reason.replace(_OTHERS, instead))
+def _make_unknown(facts: dict, reason: str, instead: str) -> None:
+    if facts.get("verdict") == "refused" and reason in facts.get("reason", ""):
+        facts.update(verdict="unknown", reason=facts["reason"].replace(_OTHERS, instead))
     for value in facts.values():
         if isinstance(value, dict):
-            _make_unknown(value, manner, instead)
+            _make_unknown(value, reason, instead)

@@ -46,7 +46,8 @@ class Handshake:
     """verdict: done (the server answered within TLS), refused (it sent an alert, or left us without a word) or unknown.
 
     untrusted: OpenSSL's reason against the chain, or None. version, cipher: where our own side of it was done; a TLS 1.3 server may refuse
-    after that. failed: it never came so far. certificates: DER, leaf first. whole: whether that is all that was sent, or only the leaf, which is all that Python tells before 3.10.
+    after that. failed: it never came so far. certificates: DER, leaf first. whole: whether that is all that was sent, or only the leaf,
+    which is all that Python tells before 3.10.
     in_the_clear: refused before TLS, in SMTP.
     """
 

@@ -76,7 +76,8 @@ def about_suites(tls: dict, look: Look, known: Known, ask: Callable) -> None:
         told.update({name: _accepted(answer.flight.hello.suite) for name, codes in left.items() if answer.flight.hello.suite in codes})
         left = {name: codes for name, codes in left.items() if name not in told}
     primes.discard(None)
-    if "dhe" in sets and known.newest != "SSLv3":
+    # Of who showed an ECDSA certificate and none with RSA it is known: that question had these primes in sight.
+    if "dhe" in sets and known.newest != "SSLv3" and (known.rsa or known.newest != _TLS12 or "ECDSA" not in known.answers):
         _ask_named_primes(told, primes, sets, lambda offer: ask(offer._replace(version=known.newest)))
     tls["suites"], tls["dh_bits"] = {name: told[name] for name in sets}, min(primes, default=None)
 

@@ -21,7 +21,9 @@ class Obstacle(NamedTuple):
 _EXCEPTED = "a higher limit, or whoever looks from there in smtpd_client_event_limit_exceptions, which is $mynetworks by default"
 
 #: What servers say to who has none: smtpd(8) where smtpd_tls_req_ccert asks for one, nginx, and TLS 1.3 itself (RFC 8446 section 6.2).
-_CLIENT_CERTIFICATE = "no client certificate presented|client certificate not trusted|certificate required|no required SSL certificate|demands a client certificate"
+_CLIENT_CERTIFICATE = (
+    "no client certificate presented|client certificate not trusted|certificate required|no required SSL certificate|demands a client certificate"
+)
 
 OBSTACLES = tuple(Obstacle(re.compile(pattern, re.IGNORECASE), parameter, remedy) for pattern, parameter, remedy in (
     ("too many new TLS sessions", "smtpd_client_new_tls_session_rate_limit", _EXCEPTED),

@@ -19,7 +19,7 @@ from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.hand
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.obstacles import obstacle
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.question import Answer
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.session import Session
-from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.target import MOST_CONNECTIONS, Look, Target
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.target import Look, Target
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._tls import groups, signatures, suites
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._tls.versions import NAMES
 
@@ -167,7 +167,9 @@ class _Probe:
         """twice: whether a second handshake tells more."""
         tls, standard = self.tls, self.look.reaches("standard")
         by_key = {key: Offer("TLSv1.2", suites.signed(key), compression=True) for key in ("ECDSA", "RSA")}
-        offers = {name: Offer(name, compression=name in _CLASSIC) for name in NAMES if name != seen.version}
+        # What a handshake of an older version has shows only its ServerHello; of TLS 1.2 that is asked for with each kind of certificate.
+        known = () if standard and seen.version in _CLASSIC else (seen.version,)
+        offers = {name: Offer(name, compression=name in _CLASSIC) for name in NAMES if name not in known}
         if standard:
             offers.pop("TLSv1.2", None)
             offers.update(by_key)
@@ -183,6 +185,8 @@ class _Probe:
             tls["versions"][name] = _agreed(seen) if name == seen.version else answers[name].told()
         if standard:
             tls["algorithms"] = {algorithm: answers[algorithm].told() for algorithm in by_key}
+            if not any(tls["versions"][name]["verdict"] == "accepted" for name in _CLASSIC):
+                self.asker.take_back(tls)  # what follows from that is said below
             self._keep_flights(answers)
             self._beyond_versions(answers, pool, twice)
         if self.look.reaches("full"):
@@ -198,16 +202,18 @@ class _Probe:
         curves = tuple(filter(None, (groups.named(leaf["curve"] or "") for leaf in leaves)))
         accepted = {name: answer for name, answer in answers.items() if answer.verdict == "accepted"}
         known = inquiries.Known(named["accepted"], named["unknown"], accepted, tuple(group.code for group in curves))
+        self.asker.kept_back = int(twice)
         for begun in [pool.submit(inquire, tls, self.look, known, self.asker.ask) for inquire in inquiries.ALL]:
             begun.result()
         tls["groups"][inquiries.HYBRID.name] = self._hybrid(answers)
+        self.asker.kept_back = 0
         if twice:
             self._second_handshake()
 
     def _hybrid(self, answers: dict) -> dict:
         """Of interest, but no check's: asked where connections are left for what is."""
         if "TLSv1.3" not in answers and self.session.spare < _AT_LAST:
-            return {"verdict": "unknown", "reason": "not asked, because that would take more than %d connections" % MOST_CONNECTIONS}
+            return {"verdict": "unknown", "reason": "not asked, because that would take more than %d connections" % self.session.most}
         hybrid = (inquiries.HYBRID.code,)
         return inquiries.chose_group(answers.get("TLSv1.3") or self.asker.ask(Offer("TLSv1.3", groups=hybrid)), hybrid)
 

@@ -39,7 +39,7 @@ class Session:
         self.address = target.address
         self.source: str | None = None  # our own address, as the server sees it where nothing translates
         self.connections = 0
-        self._most = MOST_CONNECTIONS + (len(smuggling.ENDS) if look.smuggling_recipient else 0)
+        self.most = MOST_CONNECTIONS + (len(smuggling.ENDS) if look.smuggling_recipient else 0)
         self.ended = False  # the server said 421: no further connection
         self.lost = 0  # connections that the server ended before anything could be asked
         self.reachable = False
@@ -55,8 +55,8 @@ class Session:
         with self._lock:
             if self.ended:
                 raise failure(self.where, "not asked, because %s" % self.error)
-            if self.connections >= self._most and self.look.depth != "full":
-                raise failure(self.where, "not asked, because that would take more than %d connections" % self._most)
+            if self.connections >= self.most and self.look.depth != "full":
+                raise failure(self.where, "not asked, because that would take more than %d connections" % self.most)
             self.connections += 1
         opened, self.address = connect(self.address or self.target.host, self.target.port, self.deadline, self.look.source_address)
         with opened:
@@ -83,7 +83,7 @@ class Session:
     @property
     def spare(self) -> int:
         """Connections that may still be made."""
-        return sys.maxsize if self.look.depth == "full" else self._most - self.connections
+        return sys.maxsize if self.look.depth == "full" else self.most - self.connections
 
     @property
     def where(self) -> str:
@@ -158,9 +158,9 @@ class Session:
             self._keep("ehlo_after_tls", self._capabilities(dialogue, reply))
             dialogue.leave()
         except PostfixTlsError as error:
-            unanswered = None if answered else _unanswered(error)
-            self.note(error, demanded=demands_certificate(error.reason))
-            return unanswered
+            last = error if answered else _last_words(dialogue.connection, error)
+            self.note(last, demanded=demands_certificate(last.reason))
+            return None if answered else _unanswered(last)
         return None
 
     def ask_about_smuggling(self, context, pool) -> None:
@@ -207,6 +207,16 @@ class Session:
     def _keep(self, key: str, value: object) -> None:
         if self.smtp[key] is None:
             self.smtp[key] = value
+
+
+def _last_words(connection: Connection, error: PostfixTlsError) -> PostfixTlsError:
+    """The alert that had come when the server was found gone, else error: who writes to a closed connection has not read from it."""
+    if error.details.get("closed"):
+        try:
+            connection.receive("replying within TLS")
+        except PostfixTlsError as last:
+            return error if last.details.get("closed") else last
+    return error
 
 
 def _unanswered(error: PostfixTlsError) -> tuple | None:
