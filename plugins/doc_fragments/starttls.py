@@ -32,6 +32,8 @@ options:
       server_name:
         description:
           - The name to ask for (SNI) and to look for in the certificate. By default O(targets[].host).
+          - At O(depth=standard) what is served without SNI is looked at as well, for Postfix sends none by default. Its trust and dates count
+            too; its name does where O(targets[].host) is looked for.
         type: str
       address:
         description:

@@ -357,6 +357,7 @@ chains:
           issuer: CN=E7,O=Let's Encrypt,C=US
           self_signed: false
           names: ["DNS:mx1.example.org"]
+          common_names: [mx1.example.org]
           serial: 04D2
           not_before: "2026-10-01T00:00:00Z"
           not_after: "2026-12-30T00:00:00Z"
@@ -372,6 +373,7 @@ chains:
           issuer: CN=ISRG Root X1,O=Internet Security Research Group,C=US
           self_signed: false
           names: []
+          common_names: [R12]
           serial: 2B0A
           not_before: "2024-03-13T00:00:00Z"
           not_after: "2027-03-12T23:59:59Z"

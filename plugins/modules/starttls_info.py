@@ -105,7 +105,9 @@ results:
         - The handshake. C(handshake) is V(done), V(refused) or V(unknown), with its C(reason); C(version) and C(cipher) are those
           agreed on. C(trust) and C(name) are verdicts on the certificate.
         - C(versions) has for each protocol version whether the server V(accepted) or V(refused) it, or V(unknown), and why.
-          C(algorithms) has it for TLS 1.2 with a certificate of that kind, C(suites) for sets of suites before TLS 1.3, asked for at once;
+          C(algorithms) has it for TLS 1.2 with a certificate of that kind, and for certificates with keys of any other kind than those in
+          RV(results[].chains), C(without_sni) for a client that sends no server name (V(null) where none is ever sent, or it was not asked),
+          C(suites) for sets of suites before TLS 1.3, asked for at once;
           C(reason) then names the suite it chose. C(weak) is what no guideline has, C(static_rsa) is without forward secrecy; C(forbidden)
           takes the place of these where there is a profile. C(groups) has it for X25519MLKEM768, and C(signatures) for handshake signatures
           C(weak)er than SHA-256, with those used by the server's own choice under C(RSA) and C(ECDSA).
@@ -126,6 +128,8 @@ results:
         algorithms:
           ECDSA: {"verdict": "accepted", "reason": "ServerHello with TLSv1.2"}
           RSA: {"verdict": "refused", "reason": "alert handshake_failure"}
+          any other in TLSv1.3: {"verdict": "refused", "reason": "alert handshake_failure"}
+        without_sni: {"verdict": "accepted", "reason": "ServerHello with TLSv1.2"}
         suites:
           weak: {"verdict": "accepted", "reason": "TLS_ECDH_anon_WITH_AES_256_CBC_SHA"}
           static_rsa: {"verdict": "refused", "reason": "alert handshake_failure"}
@@ -145,7 +149,8 @@ results:
     certificates:
       description:
         - The certificates as the server sent them, leaf first; only the leaf where this Python can't tell the others. They are those of the
-          one handshake; RV(results[].chains) has all.
+          one handshake; RV(results[].chains) has all. C(common_names) are those of the subject, which do not count for C(name). C(self_signed) is not
+          said of one that has its issuer's name and another one's signature, as after a root's change of keys. C(days_left) is negative once it ended.
       type: list
       elements: dict
       sample:
@@ -154,6 +159,7 @@ results:
           issuer: CN=R12,O=Let's Encrypt,C=US
           self_signed: false
           names: ["DNS:mx1.example.org", "IP:192.0.2.1"]
+          common_names: [mx1.example.org]
           serial: 04D2
           not_before: "2026-10-01T00:00:00Z"
           not_after: "2026-12-30T00:00:00Z"
@@ -166,17 +172,23 @@ results:
           spki_sha256: 9a0c5d3b7a0f1f3a4a0d4f0b6f0c8f9c1f3c4b3a2d1e0f9e8d7c6b5a49382716
     chains:
       description:
-        - Every chain that was served, told apart by its leaf. A server may have one for RSA and one for ECDSA, and old ones beside new ones.
-          C(connections) tells on how many it was seen, C(whole) whether all of it or, by an old Python, only the leaf, C(ordered) whether each
-          certificate is followed by its issuer's, C(trust) whether a handshake verified it.
+        - Every chain that was served, told apart by its certificates. A server may have one for each kind of key (RSA, RSA-PSS, ECDSA, Ed25519,
+          Ed448), old ones beside new ones, and another for clients that send no server name, as Postfix's does by default.
+        - C(sni) is V(true) where a client was shown it that sends the server name, V(false) where it was only shown to one that does not,
+          V(null) where no name is sent to this target at all. C(versions) tells by which it was seen, C(connections) on how many,
+          C(whole) whether all of it or, by an old Python at a short C(depth), only the leaf, C(ordered) whether each certificate is followed
+          by its issuer's, C(trust) whether OpenSSL takes it, C(needless) the digests of certificates without which it takes it all the same.
       type: list
       elements: dict
       sample:
         - algorithm: ECDSA
+          sni: true
+          versions: [TLSv1.2, TLSv1.3]
           connections: 5
           whole: true
           ordered: true
           trust: {"verdict": "pass", "reason": "the chain ends at a trusted CA"}
+          needless: []
           certificates: []
 """
 

@@ -29,7 +29,8 @@ class Behaviour:
     its own order counts. second: another chain, of another algorithm. curve: the only one it takes. dh_parameters: PEM, for suites
     with DHE. changing: from the number of a connection to another chain to serve on it, or None. refusal: what it sends in place of an alert to
     a ClientHello that does not suit, before it closes. demands: whether clients need a certificate. at_mail: instead of a reply to MAIL before TLS.
-    greets: from the number of a connection to whether it does. ehlo_reply: instead of what ehlo_after is for, before it leaves.
+    greets: from the number of a connection to whether it does. ehlo_reply: instead of what ehlo_after is for, before it leaves. third: as second.
+    nameless: the chain for who sends no server name.
     """
 
     chain: Issued | None = None
@@ -60,6 +61,8 @@ class Behaviour:
     demands: bool = False
     at_mail: Callable | None = None
     greets: Callable = lambda _number: True
+    third: Issued | None = None
+    nameless: Issued | None = None
 
 
 class MailServer:
@@ -75,7 +78,8 @@ class MailServer:
         self._listener = socket.create_server((host, 0), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
         self.port = self._listener.getsockname()[1]
         self._open: list = []
-        self._context = self._make_context(behaviour.chain) if behaviour.chain else None
+        self._context = self._make_context(behaviour.chain, behaviour.second, behaviour.third) if behaviour.chain else None
+        self._nameless = self._make_context(behaviour.nameless) if behaviour.nameless else None
 
     def __enter__(self) -> MailServer:
         threading.Thread(target=self._accept, daemon=True).start()
@@ -87,7 +91,7 @@ class MailServer:
         for connection in self._open:
             connection.close()
 
-    def _make_context(self, first: Issued) -> ssl.SSLContext:
+    def _make_context(self, *chains: Issued | None) -> ssl.SSLContext:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.set_ciphers(self.behaviour.suites)
         if self.behaviour.dh_parameters:
@@ -102,14 +106,19 @@ class MailServer:
         context.minimum_version, context.maximum_version = self.behaviour.versions
         if self.behaviour.demands:
             context.verify_mode = ssl.CERT_REQUIRED
-        context.sni_callback = lambda _socket, name, _context: self.names.append(name)
-        for chain in filter(None, (first, self.behaviour.second)):
+        context.sni_callback = self._named
+        for chain in filter(None, chains):
             descriptor, path = tempfile.mkstemp()
             with os.fdopen(descriptor, "w") as file:
                 file.write(chain.key_pem() + "".join(issued.pem for issued in (chain, *self.behaviour.more)))
             context.load_cert_chain(path)
             os.unlink(path)
         return context
+
+    def _named(self, connection: ssl.SSLObject, name: str | None, _context: ssl.SSLContext) -> None:
+        self.names.append(name)
+        if name is None and self._nameless:
+            connection.context = self._nameless
 
     def _accept(self) -> None:
         while True:
@@ -129,7 +138,7 @@ class MailServer:
                     self.behaviour.instead(connection)
                 elif self.behaviour.greets(number):
                     other = self.behaviour.changing(number)
-                    self._speak(connection, self._make_context(other) if other else self._context)
+                    self._speak(connection, self._make_context(other, self.behaviour.second) if other else self._context)
         except (OSError, ValueError):
             pass  # the client has what it came for
 

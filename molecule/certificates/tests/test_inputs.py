@@ -82,7 +82,7 @@ BAD = (
     Bad("an expired intermediate", r" = intermediate CN=Lab intermediate that ends: it has expired on %s\. Ask the CA for the chain with its newer" % _DATE,
         lambda ca: _below_another_intermediate(ca, (-30, -1))),
     Bad("an intermediate that expires soon",
-        r" = intermediate CN=Lab intermediate that ends: it ends on %s, 9 days from now, and 14 were asked for\. Ask the CA for the chain" % _DATE,
+        r" = intermediate CN=Lab intermediate that ends: it ends %s, 9 days from now, and 14 were asked for\. Ask the CA for the chain" % _DATE,
         lambda ca: _below_another_intermediate(ca, (-1, 10)), verify={"min_days_left": 14}),
     Bad("another name", r" = HOST: it does not cover that name\. Have it issued for that name", lambda ca: _pair(ca, ca.leaf(names=("elsewhere.lab.test",)))),
     Bad("RSA of 1024 bits", r" = certificate CN=HOST: its RSA key has 1024 bits, and 2048 are needed\. Have it issued anew",

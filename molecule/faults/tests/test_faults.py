@@ -72,7 +72,7 @@ FAULTS = (
           "error setting cipher grade(?s:.*)no cipher match", verdict="unknown"),
     Fault("intermediate missing", {"smtpd_tls_chain_files": CHAIN}, "trust", "unable to get local issuer certificate", "alert unknown ca",
           ("key", "leaf")),
-    Fault("expired", {"smtpd_tls_chain_files": CHAIN}, "validity", r"ends 20\S+, -\d days from now", "alert certificate expired",
+    Fault("expired", {"smtpd_tls_chain_files": CHAIN}, "validity", r"ended 20\S+, (\d days?|less than a day) ago", "alert certificate expired",
           ("expired-key", "expired-leaf", "intermediate")),
     Fault("smtpd_tls_security_level = none", {"smtpd_tls_security_level": "none"}, "starttls_offered", "EHLO offers no STARTTLS", None,
           ehlo=NOT_OFFERED),

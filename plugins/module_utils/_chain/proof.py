@@ -15,21 +15,8 @@ from typing import Iterator
 
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._chain.pem import Chain
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._error import PostfixTlsError
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls import distrust
 
-#: X509_V_ERR_* of openssl-verify(1) -> what it means to a postmaster
-_REASONS = {
-    9: ("it is not valid yet", "Check this host's clock, or wait until its first day."),
-    10: ("it has expired", "Renew it."),
-    18: ("it is self-signed", ""),
-    19: ("it ends in a root this host does not trust", "Set ca_file to that root, or install it in the system store."),
-    20: ("an intermediate is missing, or this host does not trust its issuer",
-         "Name the full chain (fullchain.pem); for a CA of your own set ca_file to its root."),
-    21: ("an intermediate is missing, or this host does not trust its issuer",
-         "Name the full chain (fullchain.pem); for a CA of your own set ca_file to its root."),
-    26: ("it is not meant for servers (extendedKeyUsage)", "Have it issued with serverAuth."),
-    62: ("it does not cover that name", "Have it issued for that name, as subjectAltName, for the common name does not count; or name what it covers."),
-    64: ("it does not cover that address", "Have it issued for that address, or name what it covers."),
-}
 #: What OpenSSL says of a key that is not the certificate's; the last is for one of another kind (RSA, EC).
 _NOT_ITS_KEY = ("VALUES_MISMATCH", "TYPE_MISMATCH", "NO_CERTIFICATE_ASSIGNED")
 _STRICT = 0x20  # X509_V_FLAG_X509_STRICT, on by default since Python 3.13; mail servers do not ask for it
@@ -71,8 +58,8 @@ def prove(chain: Chain, names: list, ca_file: str | None, completed_by: tuple = 
 
 
 def _refusal(item: str, name: str, error: ssl.SSLCertVerificationError) -> PostfixTlsError:
-    reason, remedy = _REASONS.get(error.verify_code, (error.verify_message, "Have it issued anew."))
-    return PostfixTlsError(item, name, reason, remedy)
+    fault = distrust.fault(error.verify_message)
+    return PostfixTlsError(item, name, *((fault.meaning, fault.remedy) if fault else (error.verify_message, "Have it issued anew.")))
 
 
 def owners(chain: Chain, certificates: list) -> list:

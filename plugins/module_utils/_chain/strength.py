@@ -8,6 +8,7 @@ import time
 
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._chain.pem import Chain
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._error import PostfixTlsError
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.certificate import ending
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._tls.profiles import PROFILES, Profile
 
 #: Whatever else is asked for: less than this makes senders break off, and their message goes in the clear.
@@ -30,7 +31,7 @@ def judge(chain: Chain, profile: str | None = None, min_days_left: int = 0) -> N
         if facts["not_after"] < now:
             raise PostfixTlsError(item, value, "it has expired on %s" % facts["not_after"], reissue)
         if facts["days_left"] < min_days_left and (position or not out_of_reach(facts, min_days_left)):
-            reason = "it ends on %s, %d days from now, and %d were asked for" % (facts["not_after"], facts["days_left"], min_days_left)
+            reason = "it %s, and %d were asked for" % (ending(facts), min_days_left)
             raise PostfixTlsError(item, value, reason, reissue)
         for limits, whose in ((_LEAST, ""), (asked, ", says the profile %s" % profile)):
             weak = _weak_signature(facts, limits) or (_weak_key(facts, limits) if not position or limits is _LEAST else "")

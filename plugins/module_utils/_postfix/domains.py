@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.idna import a_labels
+
 _LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?")
-#: Letters that IDNA of 2003, which Python has, spells otherwise than today's (UTS 46 section 7): which one is registered, it can't tell.
-_DEVIATING = re.compile("[\u00df\u1e9e\u03c2\u200c\u200d]")
 
 
 def domain(text: str) -> str:
@@ -36,12 +36,8 @@ def domain(text: str) -> str:
 
 
 def ascii_form(text: str) -> str:
-    """The name as its IDNA form; one in ASCII as it is. Raises ValueError where that can't be told."""
-    if text.isascii():
-        return text
-    if _DEVIATING.search(text):
-        raise ValueError("it has letters whose IDNA form depends on who registered it")
-    return text.encode("idna").decode("ascii")
+    """The name as its IDNA form, by which Postfix asks DNS and matches certificates; one in ASCII as it is. Raises ValueError where there is none."""
+    return text if text.isascii() else a_labels(text)
 
 
 def _in_other_letters(text: str) -> str:
@@ -49,7 +45,7 @@ def _in_other_letters(text: str) -> str:
     reason = "it has letters that are not ASCII, and Postfix looks up the IDNA form"
     try:
         return "%s, %s" % (reason, domain(ascii_form(text)))
-    except ValueError:  # of ours, or as UnicodeError of the codec
+    except ValueError:  # of domain, or as UnicodeError of a_labels
         return reason
 
 

@@ -22,7 +22,7 @@ _OTHERS = "; other questions were answered"
 
 
 class Asker:
-    """kept: takes (offer, by_name, answer) of each answer, in any thread."""
+    """kept: takes (by_name, answer) of each answer that was read whole, in any thread."""
 
     def __init__(self, session: Session, kept: Callable) -> None:
         self.session = session
@@ -56,9 +56,15 @@ class Asker:
             _make_unknown(facts, reason, instead)
         return bool(changes)
 
-    def ask(self, offer: Offer, whole: bool = True, by_name: bool = True) -> Answer:
-        """whole: read certificates and key exchange, too. by_name: send SNI, where the target has a name for it."""
-        return self._settled(self._once(offer, whole, by_name), offer, whole, by_name)
+    def ask(self, offer: Offer, by_name: bool = True) -> Answer:
+        """Of what is wanted first. by_name: send SNI, where the target has a name for it."""
+        return self._settled(self._once(offer, True, by_name), offer, True, by_name)
+
+    def ask_besides(self, offer: Offer, by_name: bool = True) -> Answer:
+        """Where connections are left beside those kept for something else."""
+        if self.session.spare <= self.kept_back:
+            return Answer("unknown", "not asked, because that would take more than %d connections" % self.session.most)
+        return self.ask(offer, by_name)
 
     def ask_all(self, offers: dict, pool, whole: bool) -> dict:
         """{name: Answer} of {name: Offer}. pool: of threads."""
@@ -68,8 +74,6 @@ class Asker:
 
     def _once(self, offer: Offer, whole: bool, by_name: bool) -> Answer:
         session = self.session
-        if session.spare <= self.kept_back:
-            return Answer("unknown", "not asked, because that would take more than %d connections" % session.most)
         try:
             with session.ready() as (dialogue, refusal):
                 if refusal:
@@ -85,7 +89,8 @@ class Asker:
                 self.answered()
             if answer.end:
                 self._ends[answer.end] = self._ends.get(answer.end, 0) + 1
-        self._kept(offer, by_name, answer)
+        if whole:
+            self._kept(by_name, answer)
         return answer
 
     def _settled(self, answer: Answer, offer: Offer, whole: bool, by_name: bool) -> Answer:

@@ -19,13 +19,14 @@ from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.conn
 
 _SEQUENCE, _SET, _INTEGER, _BIT_STRING, _OCTET_STRING, _OID = 0x30, 0x31, 0x02, 0x03, 0x04, 0x06
 _UTC_TIME, _GENERALIZED_TIME, _VERSION, _EXTENSIONS = 0x17, 0x18, 0xA0, 0xA3
-_DNS_NAME, _IP_ADDRESS, _KEY_IDENTIFIER = 0x82, 0x87, 0x80
-_ENCODINGS = {0x1E: "utf-16-be", 0x0C: "utf-8"}  # BMPString, UTF8String; everything else is shown byte by byte
+_DNS_NAME, _IP_ADDRESS, _KEY_IDENTIFIER, _ISSUER, _SERIAL, _DIRECTORY_NAME = 0x82, 0x87, 0x80, 0xA1, 0x82, 0xA4
+_ENCODINGS = {0x1E: "utf-16-be", 0x1C: "utf-32-be", 0x0C: "utf-8"}  # BMPString, UniversalString, UTF8String; everything else is shown byte by byte
 
 _ATTRIBUTES = {
     "2.5.4.3": "CN", "2.5.4.6": "C", "2.5.4.7": "L", "2.5.4.8": "ST", "2.5.4.10": "O", "2.5.4.11": "OU", "2.5.4.5": "serialNumber",
     "0.9.2342.19200300.100.1.25": "DC", "1.2.840.113549.1.9.1": "emailAddress",
 }
+_COMMON_NAME = "2.5.4.3"
 _SUBJECT_ALT_NAME, _SUBJECT_KEY, _AUTHORITY_KEY = "2.5.29.17", "2.5.29.14", "2.5.29.35"
 
 #: {OID: (type of key, its size in bits or None where the key tells)}
@@ -33,10 +34,12 @@ _KEYS = {
     "1.2.840.113549.1.1.1": ("RSA", None), "1.2.840.113549.1.1.10": ("RSA", None), "1.2.840.10045.2.1": ("EC", None),
     "1.2.840.10040.4.1": ("DSA", None), "1.3.101.112": ("Ed25519", 256), "1.3.101.113": ("Ed448", 456),
 }
+_PSS_ALONE = {"1.2.840.113549.1.1.10": "RSA-PSS"}
 #: {OID: (name of the curve as OpenSSL has it, bits)}
 _CURVES = {
     "1.2.840.10045.3.1.7": ("prime256v1", 256), "1.3.132.0.34": ("secp384r1", 384), "1.3.132.0.35": ("secp521r1", 521),
-    "1.3.132.0.33": ("secp224r1", 224), "1.3.132.0.10": ("secp256k1", 256), "1.3.36.3.3.2.8.1.1.7": ("brainpoolP256r1", 256),
+    "1.3.132.0.33": ("secp224r1", 224), "1.2.840.10045.3.1.1": ("prime192v1", 192), "1.3.132.0.1": ("sect163k1", 163), "1.3.132.0.15": ("sect163r2", 163),
+    "1.3.132.0.10": ("secp256k1", 256), "1.3.36.3.3.2.8.1.1.7": ("brainpoolP256r1", 256),
     "1.3.36.3.3.2.8.1.1.11": ("brainpoolP384r1", 384), "1.3.36.3.3.2.8.1.1.13": ("brainpoolP512r1", 512),
 }
 #: {OID: (name as OpenSSL has it, its hash)}; of RSASSA-PSS the parameters name the hash.
@@ -52,7 +55,7 @@ _SIGNATURES = {
 _HASHES = {"1.3.14.3.2.26": "SHA1", "2.16.840.1.101.3.4.2.4": "SHA224", "2.16.840.1.101.3.4.2.1": "SHA256",
            "2.16.840.1.101.3.4.2.2": "SHA384", "2.16.840.1.101.3.4.2.3": "SHA512"}
 
-_FIELDS = ("subject", "issuer", "self_signed", "names", "serial", "not_before", "not_after", "days_left", "key_type", "key_bits", "curve",
+_FIELDS = ("subject", "issuer", "self_signed", "names", "common_names", "serial", "not_before", "not_after", "days_left", "key_type", "key_bits", "curve",
            "signature", "signature_hash", "spki_sha256")
 
 
@@ -77,12 +80,29 @@ def key_identifiers(der: bytes) -> tuple:
     """(of the certificate's own key, of the key that signed it), each None where it does not say so. RFC 5280 sections 4.2.1.1 and 4.2.1.2."""
     try:
         [(_tag, whole, _raw)] = _elements(der, _SEQUENCE)
-        extensions = dict(_extensions([value for tag, value, _raw in _elements(_elements(whole)[0][1]) if tag == _EXTENSIONS]))
-        own = _elements(extensions[_SUBJECT_KEY], _OCTET_STRING)[0][1] if _SUBJECT_KEY in extensions else None
-        parts = _elements(_elements(extensions[_AUTHORITY_KEY], _SEQUENCE)[0][1]) if _AUTHORITY_KEY in extensions else []
-        return own, next((value for tag, value, _raw in parts if tag == _KEY_IDENTIFIER), None)
+        own, issuer = _identifiers([value for tag, value, _raw in _elements(_elements(whole)[0][1]) if tag == _EXTENSIONS])
+        return own, issuer.get(_KEY_IDENTIFIER)
     except (_Unreadable, ValueError, IndexError):
         return None, None
+
+
+def key_kind(der: bytes) -> tuple | None:
+    """(type, curve) of the key, an RSA key that is for RSASSA-PSS alone (RFC 4055 section 1.2) a type of its own; None where it can't be read."""
+    try:
+        [(_tag, whole, _raw)] = _elements(der, _SEQUENCE)
+        fields = [element for element in _elements(_elements(whole)[0][1]) if element[0] != _VERSION]
+        kind, _bits, curve = _key(fields[5][1])
+        oid, _parameters = _algorithm(_elements(fields[5][1])[0][1])
+        return (_PSS_ALONE.get(oid, kind), curve) if kind else None
+    except (_Unreadable, ValueError, IndexError):
+        return None
+
+
+def ending(certificate: dict) -> str:
+    """When it ends or ended (facts whose days_left is known), in words: "ends 2027-01-01T00:00:00Z, 36 days from now"."""
+    days = certificate["days_left"]
+    left = "%d day%s" % (days if days >= 0 else -1 - days, "" if days in (1, -2) else "s") if days not in (0, -1) else "less than a day"
+    return "%s %s, %s" % ("ends" if days >= 0 else "ended", certificate["not_after"], left + (" from now" if days >= 0 else " ago"))
 
 
 def ordered(chain: list) -> bool | None:
@@ -113,8 +133,9 @@ def _read(der: bytes) -> dict:
     return {
         "subject": _distinguished(subject[1]),
         "issuer": _distinguished(issuer[1]),
-        "self_signed": subject[2] == issuer[2],
+        "self_signed": subject[2] == issuer[2] and _by_own_key(extensions, issuer, serial[1]) and _may_sign(key_type, signature),
         "names": _names(extensions),
+        "common_names": [printable(text) for kind, text in _attributes(subject[1]) if kind == _COMMON_NAME],
         "serial": "%X" % int.from_bytes(serial[1], "big"),
         "not_before": _iso(begins),
         "not_after": _iso(ends),
@@ -182,11 +203,15 @@ def _iso(seconds: int) -> str:
 
 def _distinguished(name: bytes) -> str:
     """RFC 4514 order: the most specific part first; a comma within a value is escaped."""
-    parts = []
-    for _tag, relative, _raw in _elements(name, _SET):
-        for kind, text in (_pair(attribute) for _tag, attribute, _raw in _elements(relative, _SEQUENCE)):
-            parts.append("%s=%s" % (_ATTRIBUTES.get(kind, kind), printable(text).replace(",", "\\,")))
+    parts = ["%s=%s" % (_ATTRIBUTES.get(kind, kind), printable(text).replace(",", "\\,")) for kind, text in _attributes(name)]
     return ",".join(reversed(parts))
+
+
+def _attributes(name: bytes) -> Iterator[tuple]:
+    """(OID, text) of each attribute of a distinguished name, in the order in which they stand there."""
+    for _tag, relative, _raw in _elements(name, _SET):
+        for _tag, attribute, _raw in _elements(relative, _SEQUENCE):
+            yield _pair(attribute)
 
 
 def _pair(attribute: bytes) -> tuple:
@@ -219,6 +244,32 @@ def _extensions(wrapped: list) -> Iterator[tuple]:
         for _tag, extension, _raw in _elements(extensions, _SEQUENCE):
             (_tag, oid, _raw), *_critical, (_tag, value, _raw) = _elements(extension)
             yield _oid(oid), value
+
+
+def _identifiers(wrapped: list) -> tuple:
+    """(identifier of the own key or None, {tag: value} of what is said of the issuer's key)"""
+    extensions = dict(_extensions(wrapped))
+    own = _elements(extensions[_SUBJECT_KEY], _OCTET_STRING)[0][1] if _SUBJECT_KEY in extensions else None
+    parts = _elements(_elements(extensions[_AUTHORITY_KEY], _SEQUENCE)[0][1]) if _AUTHORITY_KEY in extensions else []
+    return own, {tag: value for tag, value, _raw in parts}
+
+
+def _by_own_key(wrapped: list, issuer: tuple, serial: bytes) -> bool:
+    """Whether a certificate whose issuer has its own name may be signed with its own key: not where it names another, as after a root's change of keys.
+
+    Source: OpenSSL, X509_check_akid, which so tells what is self-signed.
+    """
+    own, said = _identifiers(wrapped)
+    if own and said.get(_KEY_IDENTIFIER, own) != own or said.get(_SERIAL, serial) != serial:
+        return False
+    directory = [value for tag, value, _raw in _elements(said.get(_ISSUER, b"")) if tag == _DIRECTORY_NAME]
+    return not directory or directory[0] == issuer[2]
+
+
+def _may_sign(key_type: str | None, signature: str) -> bool:
+    """Whether a key of that type makes such signatures; what is not known may."""
+    kind = next((kind for mark, kind in (("rsa", "RSA"), ("ecdsa", "EC"), ("dsa", "DSA"), ("ed", "Ed")) if mark in signature.lower()), "")
+    return key_type is None or key_type.startswith(kind)
 
 
 def _algorithm(sequence: bytes) -> tuple:

@@ -10,11 +10,14 @@ from typing import Callable, NamedTuple
 
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls import verdicts
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.expectation import Expectation
-from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.obstacles import demands_certificate, obstacle
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.remedies import remedy
 
 
 class Check(NamedTuple):
-    """look(facts, expectation) -> Seen; called only when applies(facts, expectation). expected: may hold {fields} of Expectation, and {server_name}."""
+    """look(facts, expectation) -> Seen; called only when applies(facts, expectation). expected, fix: may hold {fields} of Expectation, and {server_name}.
+
+    fix: for its usual fault; C(remedies) has those for others.
+    """
 
     name: str
     applies: Callable
@@ -37,16 +40,17 @@ def judge(facts: dict, expectation: Expectation) -> list:
             "verdict": seen.verdict,
             "observed": seen.observed,
             "expected": check.expected.format(**fields),
-            "fix": None if seen.verdict == "pass" else _remedy(seen) or check.fix.format(**fields),
+            "fix": None if seen.verdict == "pass" else _fix(check, seen, fields),
             "reference": expectation.clause(check.name) or check.reference,
         })
     return findings
 
 
-def _remedy(seen: verdicts.Seen) -> str | None:
-    """Of what kept the check from being made, where that is known: nothing is wrong then with what the check is about."""
-    known = obstacle(seen.observed) if seen.verdict == "unknown" or demands_certificate(seen.observed) else None
-    return "%s: %s" % (known.parameter, known.remedy) if known else None
+def _fix(check: Check, seen: verdicts.Seen, fields: dict) -> str:
+    text = (remedy(check.name, *seen) or check.fix).format(**fields)
+    if seen.verdict == "fail" and verdicts.NAMELESS in seen.observed:
+        text += "; smtpd_tls_chain_files is what clients get that send no server name, whatever tls_server_sni_maps has for others"
+    return text
 
 
 def applying(protocol: str, expectation: Expectation) -> list:
@@ -143,7 +147,7 @@ CHECKS = (
     Check(
         "validity", _encrypts, verdicts.validity,
         "certificates that are valid for at least {min_days_left} more days",
-        "smtpd_tls_chain_files = a file with a renewed certificate, then: postfix reload",
+        "smtpd_tls_chain_files = a file with what is renewed (of an intermediate, the CA has a newer one), then: postfix reload",
         "RFC 5280 section 4.1.2.5",
     ),
     Check(
@@ -203,7 +207,7 @@ CHECKS = (
     Check(
         "certificate_signature", _wants("certificate_hashes"), verdicts.certificate_signature,
         "certificates signed with {certificate_hashes}",
-        "smtpd_tls_chain_files = a file with a certificate that was issued anew",
+        "smtpd_tls_chain_files = a file with what was issued anew (of an intermediate, the CA has a newer one)",
         "RFC 9155",
     ),
     Check(

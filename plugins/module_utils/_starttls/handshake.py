@@ -13,11 +13,15 @@ from functools import lru_cache
 from typing import Callable
 
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._error import PostfixTlsError
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.certificate import key_kind
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.connection import Connection, words
 
 # Like Postfix's own client, which runs at security level 0 and judges by its parameters: whatever the server has is looked at,
 # only anonymous suites are not, because a handshake without a certificate proves nothing.
 _SUITES = "ALL:!aNULL:!eNULL:@SECLEVEL=0"
+
+#: What is said of a chain that passes.
+TRUSTED = "the chain ends at a trusted CA"
 
 
 class Contexts:
@@ -30,6 +34,18 @@ class Contexts:
         self.permissive = _context()
         self.permissive.verify_mode = ssl.CERT_NONE
         self._of: dict = {}
+        self._judges = False
+
+    def judge(self, certificates: list) -> dict:
+        """{verdict, reason} on the trust of a chain (DER, leaf first) that was read, and of which no handshake was done.
+
+        A client judges a chain as soon as it has it, before anything is signed: so it is handed a server's first messages, in memory.
+        """
+        # Whether this OpenSSL does so, a client shows that trusts nobody.
+        self._judges = self._judges or _judged(certificates, _context())["verdict"] == "fail"
+        if not self._judges:
+            return {"verdict": "unknown", "reason": "OpenSSL can't judge the chain"}
+        return _judged(certificates, self.verifying)
 
     def of(self, algorithm: str) -> ssl.SSLContext:
         """verifying, but a server with two certificates has to show the one of this algorithm, RSA or ECDSA: up to TLS 1.2 suites choose."""
@@ -93,6 +109,36 @@ def shake(connection: Connection, context: ssl.SSLContext, server_name: str | No
         return Handshake("refused" if "ALERT" in alert else "unknown", error.reason)
     done = connection.socket
     return Handshake("done", "", None, done.version(), done.cipher()[0], *_certificates(done))
+
+
+def _judged(certificates: list, context: ssl.SSLContext) -> dict:
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    client = context.wrap_bio(incoming, outgoing)
+    try:
+        client.do_handshake()
+    except ssl.SSLWantReadError:
+        incoming.write(_first_messages(certificates))
+    try:
+        client.do_handshake()
+    except ssl.SSLCertVerificationError as error:
+        return {"verdict": "fail", "reason": error.verify_message}
+    except ssl.SSLWantReadError:
+        return {"verdict": "pass", "reason": TRUSTED}
+    except ssl.SSLError as error:
+        return {"verdict": "unknown", "reason": "OpenSSL can't judge the chain: %s" % words(error)}
+    return {"verdict": "unknown", "reason": "OpenSSL can't judge the chain"}
+
+
+def _first_messages(certificates: list) -> bytes:
+    """ServerHello and Certificate of TLS 1.2 (RFC 5246 sections 7.4.1.3 and 7.4.2), with secure renegotiation (RFC 5746), without which no client goes on."""
+    kind = key_kind(certificates[0])
+    suite = b"\xc0\x2f" if kind and kind[0].startswith("RSA") else b"\xc0\x2b"  # ECDHE with AES_128_GCM
+    hello = b"\x03\x03" + bytes(32) + b"\x00" + suite + b"\x00" + b"\x00\x05\xff\x01\x00\x01\x00"
+    listed = b"".join(len(der).to_bytes(3, "big") + der for der in certificates)
+    chain = len(listed).to_bytes(3, "big") + listed
+    messages = b"".join(bytes([number]) + len(body).to_bytes(3, "big") + body for number, body in ((2, hello), (11, chain)))
+    pieces = [messages[at:at + 2 ** 14] for at in range(0, len(messages), 2 ** 14)]
+    return b"".join(b"\x16\x03\x03" + len(piece).to_bytes(2, "big") + piece for piece in pieces)
 
 
 def _context(suites: str = _SUITES) -> ssl.SSLContext:

@@ -8,7 +8,7 @@ be. Source: RFC 7919 section 4 (a server may have one prime for who offers its g
 """
 from __future__ import annotations
 
-from typing import Callable, NamedTuple, Optional
+from typing import Callable, NamedTuple
 
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.client_hello import Offer
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.question import Answer
@@ -29,13 +29,14 @@ _NAMED_PRIMES = "to who offers the primes of RFC 7919"
 class Known(NamedTuple):
     """What was found of versions. accepted, unclear: names, oldest first. answers: {name of a version or an algorithm: an accepted Answer}.
 
-    curves: codes of those of ECDSA certificates that were seen.
+    curves: codes of those of ECDSA certificates that were seen. named: whether there is a server name to send.
     """
 
     accepted: tuple
     unclear: tuple
     answers: dict
     curves: tuple = ()
+    named: bool = False
 
     @property
     def newest(self) -> str | None:
@@ -151,19 +152,21 @@ def _chose_signature(answer: Answer, hashes: frozenset) -> dict:
     return {"verdict": "accepted" if scheme.hash in hashes else "refused", "reason": scheme.name}
 
 
-def about_order_and_groups(tls: dict, look: Look, known: Known, ask: Callable) -> None:
+def about_order_and_groups(tls: dict, look: Look, known: Known, ask: Callable) -> Answer | None:
     """Of groups, the newest version before TLS 1.3 and TLS 1.3 itself decide apart: some are known to one of them only.
 
-    A server may show an ECDSA certificate only to who offers its curve, so that is offered, too; the same question then tells the order.
+    A server may show an ECDSA certificate only to who offers its curve, so that is offered, too; the same question then tells the order, and
+    what is shown to who sends no server name: that answer is returned, where it brought a certificate.
     """
     others = tuple(groups.named(name).code for name in sorted(look.groups))
     beside = _beside(known, others) if others else ()
     signer = next((name for name in ("RSA", "ECDSA") if name in known.answers), None)
-    together: Optional[Answer] = None
+    together, nameless = None, None
     if signer:
         listed = tuple(reversed(suites.signed(signer)))
-        together = ask(Offer(_TLS12, listed, others + beside)) if beside else None
-        reverse = together if together and together.verdict == "accepted" else ask(Offer(_TLS12, listed))
+        together, nameless = _without_a_name(Offer(_TLS12, listed, (others + beside) if beside else None), known, ask)
+        reverse = together if together.verdict == "accepted" or not beside else ask(Offer(_TLS12, listed))
+        together = together if beside else None
         tls["order"] = _order(known.answers[signer], reverse)
     told = {}
     if known.newest:
@@ -176,6 +179,15 @@ def about_order_and_groups(tls: dict, look: Look, known: Known, ask: Callable) -
         told[_TLS13] = {"verdict": "unknown", "reason": "not asked, because TLSv1.3 was not clearly refused or accepted"}
     if told and others:
         tls["groups"]["other"] = _worst(told)
+    return nameless
+
+
+def _without_a_name(offer: Offer, known: Known, ask: Callable) -> tuple:
+    """(Answer, the same where it was given to who sent no name and has a certificate, else None)"""
+    answer = ask(offer, by_name=False) if known.named else None
+    if answer and answer.verdict == "accepted" and any(answer.flight.certificates):
+        return answer, answer
+    return ask(offer), None
 
 
 def _beside(known: Known, others: tuple) -> tuple:
@@ -221,4 +233,5 @@ def _order(first: Answer, reverse: Answer) -> dict | None:
     return {"verdict": "server" if one == other else "client", "reason": "%s, then %s" % (suites.name(one), suites.name(other))}
 
 
-ALL = (about_order_and_groups, about_suites, about_signatures)
+#: What is asked beside order, groups and certificates.
+BESIDES = (about_signatures, about_suites)

@@ -1,9 +1,20 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # This file is private to the collection: it may change in any release.
-"""Whether a certificate is made out to a name. Source: RFC 9525 section 6; the subject's common name does not count."""
+"""Whether a certificate is made out to a name, by OpenSSL's rules as Postfix asks for them from 3.6 on (SSL_set_hostflags(3)).
+
+Source: RFC 9525 section 6, X509_check_host(3) with X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS. The subject's common name does not count.
+"""
 from __future__ import annotations
 
+import re
 import socket
+
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.idna import a_labels
+
+#: A star for the whole leftmost label, and two labels or more behind it, of letters, digits, and hyphens in between.
+_STARRED = re.compile(r"\*((?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?){2,})")
+#: What a star may stand for: no underscore.
+_LABEL = re.compile(r"[a-z0-9-]+")
 
 
 def covers(names: list, wanted: str) -> bool:
@@ -37,18 +48,15 @@ def packed_address(text: str) -> bytes | None:
 
 
 def ascii_name(name: str) -> str:
-    """As it stands in DNS and in certificates: A-labels, no dot at the end. Raises UnicodeError for what DNS can't hold."""
-    labels = name.rstrip(".").encode("idna").decode("ascii")
-    if not labels:
-        raise UnicodeError("nothing is left without the dots")
-    return labels
+    """As it stands in DNS and in certificates: A-labels, without the one dot that a name may end in. Raises UnicodeError for what DNS can't hold."""
+    labels = a_labels(name)
+    return labels[:-1] if labels.endswith(".") else labels
 
 
 def _same_host(pattern: str, wanted: str) -> bool:
-    """A star stands for the whole leftmost label and nothing else, and never right above a top-level domain."""
-    pattern, wanted = pattern.rstrip(".").lower(), wanted.rstrip(".").lower()
-    first, _dot, rest = pattern.partition(".")
-    if first != "*":
-        return pattern == wanted and "*" not in pattern
-    label, _dot, parent = wanted.partition(".")
-    return bool(label) and "." in rest and "*" not in rest and parent == rest
+    """wanted: in ASCII; of its dots, the one at the end does not count. Of the pattern every dot counts: what is behind it is a label without letters."""
+    pattern, wanted = pattern.lower(), (wanted[:-1] if wanted.endswith(".") else wanted).lower()
+    if "*" not in pattern:
+        return bool(pattern) and pattern == wanted
+    starred, (label, dot, parent) = _STARRED.fullmatch(pattern), wanted.partition(".")
+    return bool(starred and _LABEL.fullmatch(label)) and starred.group(1) == dot + parent

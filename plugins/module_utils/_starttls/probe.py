@@ -10,8 +10,9 @@ import ipaddress
 from concurrent.futures import ThreadPoolExecutor
 
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._error import PostfixTlsError
-from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls import enumeration, inquiries, names
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls import enumeration, further, inquiries, names
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.asking import Asker
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.certificate import key_kind
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.chains import Chains
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.client_hello import Offer
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.crowd import side_by_side
@@ -21,16 +22,20 @@ from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.ques
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.session import Session
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.target import Look, Target
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._tls import groups, signatures, suites
-from ansible_collections.mailsec.postfix_tls.plugins.module_utils._tls.versions import NAMES
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._tls.versions import BY_WIRE, NAMES
 
 #: Connections to one target at a time: a quarter of what a busy server grants a stranger, whatever anvil(8) counts.
 _AT_A_TIME = 4
 
 #: Of these, kept for what comes last: a handshake with words in the clear, one without, and a question put again.
 _AT_LAST = 4
+#: And for certificates beside the usual ones: one may be shown, and then it is asked again.
+_STRIKES = 2
 
 _EXTENDED_MASTER_SECRET, _RENEGOTIATION_INFO = 23, 0xFF01
 _CLASSIC = NAMES[:-1]
+#: Alerts of who wants one: missing_extension, unrecognized_name.
+_WANT_A_NAME = (109, 112)
 _HYBRID_FIRST = tuple(group.code for group in sorted(groups.GROUPS, key=lambda group: group != inquiries.HYBRID))
 
 
@@ -54,7 +59,7 @@ class _Probe:
         self.contexts = shared
         self.session = Session(target, look)
         self.tls: dict | None = None
-        self.chains = Chains()
+        self.chains = Chains(shared.judge)
         self.asker = Asker(self.session, self._keep_chain)
 
     def facts(self) -> dict:
@@ -132,7 +137,12 @@ class _Probe:
         return control
 
     def _keep_handshake(self, outcome: Handshake, trust: dict) -> None:
-        self.chains.served(outcome.certificates, outcome.whole, trust)
+        self.chains.served(outcome.certificates, outcome.whole, trust, seen=(outcome.version, self._named))
+
+    @property
+    def _named(self) -> bool | None:
+        """Whether a server name is sent where nothing else is said; None where there is none to send."""
+        return True if self.target.sni else None
 
     def _later(self, context, inject: bool = False, mail: bool = False) -> Handshake | None:
         """As _handshake, of a target that was seen already: what goes wrong is told, and ends nothing."""
@@ -188,27 +198,45 @@ class _Probe:
             if not any(tls["versions"][name]["verdict"] == "accepted" for name in _CLASSIC):
                 self.asker.take_back(tls)  # what follows from that is said below
             self._keep_flights(answers)
-            self._beyond_versions(answers, pool, twice)
+            self._beyond_versions(answers, seen, pool, twice)
         if self.look.reaches("full"):
             enumeration.enumerate_into(tls, self.asker.ask, pool)
         if self.asker.take_back(tls) and tls["accepted"]:
             tls["accepted"]["complete"] = False
 
-    def _beyond_versions(self, answers: dict, pool: ThreadPoolExecutor, twice: bool) -> None:
+    def _beyond_versions(self, answers: dict, seen: Handshake, pool: ThreadPoolExecutor, twice: bool) -> None:
         """The second handshake comes last: it shows that the server still answers."""
         tls = self.tls
         named = {verdict: tuple(name for name in NAMES if tls["versions"][name]["verdict"] == verdict) for verdict in ("accepted", "unknown")}
-        leaves = [chain["certificates"][0] for chain in self.chains.facts()]
-        curves = tuple(filter(None, (groups.named(leaf["curve"] or "") for leaf in leaves)))
+        curves = filter(None, (groups.named(curve or "") for _type, curve in self.chains.keys(None, True)))
         accepted = {name: answer for name, answer in answers.items() if answer.verdict == "accepted"}
-        known = inquiries.Known(named["accepted"], named["unknown"], accepted, tuple(group.code for group in curves))
+        known = inquiries.Known(named["accepted"], named["unknown"], accepted, tuple(group.code for group in curves), bool(self._named))
+        first = [version for version in ("TLSv1.3", "TLSv1.2") if version in known.accepted]
+        self.asker.kept_back = twice + _STRIKES
+        ordered = pool.submit(inquiries.about_order_and_groups, tls, self.look, known, self.asker.ask)
+        struck = [pool.submit(self._further, version, True) for version in (first if self.look.reaches("full") else first[:1])]
+        besides = [pool.submit(inquire, tls, self.look, known, self.asker.ask_besides) for inquire in inquiries.BESIDES]
+        for inquiry in struck:
+            inquiry.result()
         self.asker.kept_back = int(twice)
-        for begun in [pool.submit(inquire, tls, self.look, known, self.asker.ask) for inquire in inquiries.ALL]:
-            begun.result()
+        nameless = ordered.result()
+        if not nameless and seen.version and self._named:
+            nameless = self.asker.ask(Offer(seen.version), by_name=False)
+        tls["without_sni"] = _without_name(nameless)
+        if first and self.chains.differ():
+            self._further(first[0], False)
+        for inquiry in besides:
+            inquiry.result()
         tls["groups"][inquiries.HYBRID.name] = self._hybrid(answers)
         self.asker.kept_back = 0
         if twice:
             self._second_handshake()
+
+    def _further(self, version: str, by_name: bool) -> None:
+        """Certificates of other keys than those seen so far; of who sends no server name too, where that one is shown others."""
+        known = self.chains.keys(version if self.look.reaches("full") or not by_name else None, by_name)
+        answer = further.ask_for_further(version, known, lambda offer: self.asker.ask(offer, by_name), _key)
+        self.tls["algorithms"]["any other in %s%s" % (version, "" if by_name else ", without a server name")] = answer.told()
 
     def _hybrid(self, answers: dict) -> dict:
         """Of interest, but no check's: asked where connections are left for what is."""
@@ -232,10 +260,12 @@ class _Probe:
                 secure_renegotiation=_RENEGOTIATION_INFO in flight.hello.extensions,
             )
 
-    def _keep_chain(self, _offer: Offer, _by_name: bool, answer: Answer) -> None:
-        if answer.verdict == "accepted" and any(answer.flight.certificates):
-            suite = suites.BY_CODE.get(answer.flight.hello.suite)
-            self.chains.served(list(answer.flight.certificates), True, algorithm=suite.authentication if suite else None)
+    def _keep_chain(self, by_name: bool, answer: Answer) -> None:
+        if answer.flight and any(answer.flight.certificates):
+            hello = answer.flight.hello
+            suite, version = suites.BY_CODE.get(hello.suite), BY_WIRE.get(hello.version)
+            seen = (version.name if version else None, self._named and by_name)
+            self.chains.served(list(answer.flight.certificates), True, algorithm=suite.authentication if suite else None, seen=seen)
 
 
 def _vantage(source: str | None, address: str | None) -> dict:
@@ -257,7 +287,7 @@ def _tls(verified: Handshake) -> dict:
     return {
         "handshake": "unknown", "reason": verified.reason, "version": None, "cipher": None,
         "versions": {}, "algorithms": {}, "suites": {}, "order": None, "groups": {}, "dh_bits": None, "signatures": {},
-        "compression": None, "extended_master_secret": None, "secure_renegotiation": None, "accepted": None,
+        "without_sni": None, "compression": None, "extended_master_secret": None, "secure_renegotiation": None, "accepted": None,
         "trust": _trust(verified),
         "name": {"verdict": "unknown", "reason": "no certificate was seen"},
     }
@@ -272,6 +302,21 @@ def _trust(verified: Handshake) -> dict:
 
 def _agreed(seen: Handshake) -> dict:
     return {"verdict": "accepted", "reason": "the handshake was done with it" if seen.verdict == "done" else "ServerHello with %s" % seen.version}
+
+
+def _key(answer: Answer) -> tuple | None:
+    """Of the certificate that it brought, where it can be read."""
+    return key_kind(answer.flight.certificates[0]) if answer.flight and any(answer.flight.certificates) else None
+
+
+def _without_name(nameless: Answer | None) -> dict | None:
+    """As in RV(results[].tls.without_sni)."""
+    if nameless is None:
+        return None
+    alert = nameless.flight.refusal if nameless.flight else None
+    if nameless.verdict == "accepted" and not any(nameless.flight.certificates):
+        return {"verdict": "unknown", "reason": "the certificate could not be read"}
+    return {"verdict": "refused", "reason": str(alert)} if alert and alert.description in _WANT_A_NAME else nameless.told()
 
 
 def _either(*answers: Answer) -> Answer:

@@ -17,6 +17,9 @@ from ansible_collections.mailsec.postfix_tls.plugins.module_utils._tls.versions 
 #: Alerts that answer the question: handshake_failure, protocol_version, insufficient_security, inappropriate_fallback.
 #: Others, internal_error for one, may speak of the server's own state.
 _REFUSALS = (40, 70, 71, 86)
+#: Those of them with which a server may end what it does not take all the same: close_notify, unexpected_message, illegal_parameter,
+#: decode_error, internal_error, missing_extension, unsupported_extension.
+_ENDS = (0, 10, 47, 50, 80, 109, 110)
 #: The manner of an end in which nothing is said. Whether it is a close or a reset depends on what the server had read.
 CLOSED = "closed without an alert"
 #: Seconds within which an end is one of this ClientHello, and not of the server's patience.
@@ -81,7 +84,9 @@ def _judged(flight: ServerFlight, offer: Offer) -> Answer:
     hello, alert = flight.hello, flight.refusal
     if alert:
         said = str(alert)
-        return Answer("refused", said, flight) if alert.description in _REFUSALS else Answer("unknown", said, flight, said)
+        if alert.description in _REFUSALS:
+            return Answer("refused", said, flight)
+        return Answer("unknown", said, flight, said if alert.description in _ENDS else None)
     chosen = BY_WIRE.get(hello.version)
     if chosen is None:
         return Answer("unknown", "ServerHello with the unknown version 0x%04x" % hello.version, flight)

@@ -30,9 +30,9 @@ def chain(certificates: tuple) -> pem.Chain:
 WRONG = {
     "expired": (leaf(days=(-9, -1)), {}, "certificate CN=mx.example.org: it has expired on .*Renew it"),
     "not yet": (leaf(days=(1, 9)), {}, "certificate CN=mx.example.org: it is not valid yet, only from .*clock"),
-    "ends too soon": (leaf(days=(-80, 6)), {"min_days_left": 14}, "certificate CN=mx.example.org: it ends on .*, 5 days from now, and 14 were asked for"),
+    "ends too soon": (leaf(days=(-80, 6)), {"min_days_left": 14}, "certificate CN=mx.example.org: it ends .*, 5 days from now, and 14 were asked for"),
     "intermediate expired": (below(days=(-9, -1)), {}, "intermediate CN=middle: it has expired on .*newer intermediate"),
-    "intermediate ends too soon": (below(days=(-9, 3)), {"min_days_left": 14}, "intermediate CN=middle: it ends on .*2 days from now"),
+    "intermediate ends too soon": (below(days=(-9, 3)), {"min_days_left": 14}, "intermediate CN=middle: it ends .*2 days from now"),
     "RSA 1024": (leaf(kind="rsa1024"), {}, "certificate CN=mx.example.org: its RSA key has 1024 bits, and 2048 are needed"),
     "intermediate RSA 1024": (below(kind="rsa1024"), {}, "intermediate CN=middle: its RSA key has 1024 bits"),
     "RSA 2048 for NCSC": (leaf(kind="rsa"), {"profile": "bsi_tr02102"}, "its RSA key has 2048 bits, and 3000 are needed, says the profile bsi_tr02102"),

@@ -28,7 +28,8 @@ def test_every_fact_is_what_the_certificate_says() -> None:
         spki = held.public_key().public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
         assert seen == {
             "sha256": leaf.sha256, "subject": "CN=mx.example.org", "issuer": "CN=mx.example.org", "self_signed": True,
-            "names": ["DNS:mx.example.org", "DNS:*.example.org", "IP:192.0.2.1", "IP:2001:db8::1"], "serial": "%X" % held.serial_number,
+            "names": ["DNS:mx.example.org", "DNS:*.example.org", "IP:192.0.2.1", "IP:2001:db8::1"], "common_names": ["mx.example.org"],
+            "serial": "%X" % held.serial_number,
             "not_before": held.not_valid_before_utc.strftime("%Y-%m-%dT%H:%M:%SZ"), "not_after": held.not_valid_after_utc.strftime("%Y-%m-%dT%H:%M:%SZ"),
             "days_left": 29, "key_type": told[0], "key_bits": told[1], "curve": told[2],
             "signature": {"rsa": "sha256WithRSAEncryption", "ec": "ecdsa-with-SHA256"}[kind], "signature_hash": "SHA256",
@@ -72,6 +73,43 @@ def test_years_are_read_in_both_of_their_forms() -> None:
     seen = certificate.facts(signed_by(ec.generate_private_key(ec.SECP256R1()), hashes.SHA256()))
     assert (seen["not_before"], seen["not_after"], seen["subject"]) == ("2049-12-31T23:59:59Z", "2051-02-04T23:59:59Z", "O=O,CN=mx")
     assert seen["names"] == []
+
+
+@pytest.mark.parametrize("attributes, told", [
+    ([("ORGANIZATION_NAME", "Foo,CN=mx.example.org"), ("COUNTRY_NAME", "DE")], []),
+    ([("ORGANIZATION_NAME", "Foo\\,CN=mx.example.org")], []),
+    ([("COMMON_NAME", "mx.example.org, Inc.")], ["mx.example.org, Inc."]),
+    ([("COMMON_NAME", "first.example"), ("ORGANIZATION_NAME", "O"), ("COMMON_NAME", "second.example")], ["first.example", "second.example"]),
+    ([("COMMON_NAME", "mx.ex\u00e4mple")], ["mx.ex\\xe4mple"]),
+])
+def test_common_names_are_those_of_the_subject_and_not_of_its_text(attributes: list, told: list) -> None:
+    name = x509.Name([x509.NameAttribute(getattr(NameOID, kind), value) for kind, value in attributes])
+    key, now = ec.generate_private_key(ec.SECP256R1()), datetime.datetime.now(datetime.timezone.utc)
+    made = x509.CertificateBuilder(name, name, key.public_key(), 1, now, now).sign(key, hashes.SHA256())
+    assert certificate.facts(made.public_bytes(serialization.Encoding.DER))["common_names"] == told
+
+
+ROOT = issue("root", authority=True)
+
+
+@pytest.mark.parametrize("made, told", [
+    (ROOT, True),
+    (issue("root", authority=True, identifiers=False), True),
+    (issue("root", ROOT, authority=True), False),  # the root's new key, certified by its old one
+    (issue("root", ROOT, authority=True, kind="rsa", identifiers=False), False),  # signed with ECDSA, and it is a key of RSA
+    (issue("mx.example.org", ROOT), False),
+], ids=["root", "without identifiers", "change of keys", "change of the kind of key", "leaf"])
+def test_self_signed_is_what_its_own_key_signed(made: Issued, told: bool) -> None:
+    assert read(made)["self_signed"] is told
+
+
+@pytest.mark.parametrize("seconds, told", [
+    (40 * 86400 + 60, "ends {}, 40 days from now"), (86400 + 60, "ends {}, 1 day from now"), (60, "ends {}, less than a day from now"),
+    (-60, "ended {}, less than a day ago"), (-86400 - 60, "ended {}, 1 day ago"), (-2 * 86400 - 60, "ended {}, 2 days ago"),
+])
+def test_an_end_is_told_in_days_that_have_passed_or_are_to_come(seconds: int, told: str) -> None:
+    seen = read(issue("mx.example.org", days=(-90, seconds / 86400)))
+    assert certificate.ending(seen) == told.format(seen["not_after"])
 
 
 DER = issue("mx.example.org", names=("mx.example.org", "192.0.2.1")).certificate.public_bytes(serialization.Encoding.DER)
