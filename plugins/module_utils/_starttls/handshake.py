@@ -59,9 +59,11 @@ class Contexts:
 
 @dataclass
 class Handshake:
-    """verdict: done, refused (the server sent an alert) or unknown. untrusted: OpenSSL's reason against the chain, or None.
+    """verdict: done (the server answered within TLS), refused (it sent an alert, or left us without a word) or unknown.
 
-    certificates: DER, leaf first. whole: whether that is all that was sent, or only the leaf, which is all that Python tells before 3.10.
+    untrusted: OpenSSL's reason against the chain, or None. version, cipher: where our own side of it was done; a TLS 1.3 server may refuse
+    after that. failed: it never came so far. certificates: DER, leaf first. whole: whether that is all that was sent, or only the leaf,
+    which is all that Python tells before 3.10.
     in_the_clear: refused before TLS, in SMTP.
     """
 
@@ -73,6 +75,7 @@ class Handshake:
     certificates: list = field(default_factory=list)
     whole: bool = False
     in_the_clear: bool = False
+    failed: bool = False
 
 
 def contexts(ca_file: str | None = None, ca_content: str | None = None) -> Contexts:

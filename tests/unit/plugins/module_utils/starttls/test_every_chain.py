@@ -65,6 +65,13 @@ def test_a_third_certificate_is_found_and_of_three_good_ones_all_passes(versions
     assert all(chain["trust"]["verdict"] == "pass" for chain in good["chains"])
 
 
+def test_a_third_certificate_is_found_where_the_server_would_rather_have_suites_that_it_has_no_key_for() -> None:
+    """OpenSSL chooses suites of an RSA key where rsa_pss_pss is offered, and refuses if that is what it has no key for."""
+    suites = "ECDHE+aRSA:ECDHE+aECDSA:@SECLEVEL=0"
+    facts = look(Behaviour(chain=GOOD["ec"], second=GOOD["rsa"], third=EXPIRED["ed25519"], versions=OLD, suites=suites))
+    assert served(facts) == {GOOD["ec"].sha256, GOOD["rsa"].sha256, EXPIRED["ed25519"].sha256}
+
+
 def test_of_tls_1_3_alone_every_chain_tells_where_it_was_seen_and_is_whole() -> None:
     facts = look(Behaviour(chain=GOOD["ec"], second=GOOD["rsa"], more=(ROOT,), versions=NEW))
     assert [(chain["versions"], chain["sni"], chain["whole"], len(chain["certificates"])) for chain in facts["chains"]] == [(["TLSv1.3"], True, True, 2)] * 2
@@ -96,6 +103,7 @@ def test_the_name_of_what_is_served_without_one_counts_against_the_host_and_not_
     behaviour = Behaviour(chain=GOOD["ec"], nameless=other)
     assert verdicts(look(behaviour, host=NAME, name=None))["name"] == "fail"
     assert verdicts(look(behaviour, host="mx.example.net"))["name"] == "pass"
+    assert verdicts(look(Behaviour(chain=GOOD["ec"], nameless=issue("mx.example.net", ROOT, kind="rsa")), host="mx.example.net"))["name"] == "pass"
     assert verdicts(look(behaviour))["name"] == "pass"
     expected = {"deployed": [GOOD["ec"].sha256]}
     assert verdicts(look(behaviour, host=NAME, name=None, expected=expected))["deployed_chain"] == "fail"
