@@ -171,7 +171,7 @@ class _Probe:
     def _finished(self, outcome: Handshake) -> None:
         """A server that came so far as to show a certificate does answer."""
         if outcome.version or outcome.untrusted:
-            self.asker.answered()
+            self.asker.answered(Offer(outcome.version) if outcome.version else None)
 
     def _questions(self, seen: Handshake, pool: ThreadPoolExecutor, twice: bool) -> None:
         """twice: whether a second handshake tells more."""

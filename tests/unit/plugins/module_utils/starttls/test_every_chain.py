@@ -126,6 +126,16 @@ def test_silence_about_further_certificates_is_unknown() -> None:
     assert facts["tls"]["algorithms"]["any other in TLSv1.3"] == {"verdict": "unknown", "reason": "alert user_canceled"}
 
 
+@pytest.mark.parametrize("refusal", [b"", b"\x15\x03\x03\x00\x02\x02\x50"], ids=["closes", "internal_error"])
+@pytest.mark.parametrize("versions", [NEW, OLD, BOTH], ids=["1.3", "1.2", "both"])
+def test_a_refusal_of_further_certificates_that_is_no_alert_is_one_where_others_are_answered(versions: tuple, refusal: bytes) -> None:
+    """As aiosmtpd closes, and OpenSSL 3 says internal_error."""
+    facts = look(Behaviour(chain=GOOD["ec"], second=GOOD["rsa"], versions=versions, refusal=refusal))
+    assert set(verdicts(facts).values()) == {"pass"}, explain([facts])
+    facts = look(Behaviour(chain=GOOD["ec"], second=EXPIRED["rsa"], versions=versions, refusal=refusal))
+    assert {check for check, verdict in verdicts(facts).items() if verdict != "pass"} == {"trust", "validity"}, explain([facts])
+
+
 class OfFile:
     """A chain that the openssl command made: no Python library makes such a key."""
 
