@@ -167,7 +167,7 @@ def _anonymous(facts: dict) -> bool:
 def _word(facts: dict) -> str:
     if _anonymous(facts) or not facts["certificates"]:
         return "Anonymous"
-    return "Trusted" if facts["tls"]["trust"]["verdict"] == "pass" else "Untrusted"
+    return "Trusted" if facts["tls"]["trust_at_may"]["verdict"] == "pass" else "Untrusted"
 
 
 def _by_fingerprint(demand: Demand, facts: dict) -> Outcome:

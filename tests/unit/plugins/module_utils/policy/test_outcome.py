@@ -170,7 +170,9 @@ def test_the_floor_is_told(facts: dict) -> None:
     assert outcome(DEMANDS["encrypt"], old).reason == "it speaks TLSv1 and this host only TLSv1.2, TLSv1.3"
     # A server of that age still has suites without a certificate, which Postfix offers first where it asks for none.
     assert outcome(Demand("encrypt", protocols="!SSLv3"), old) == Outcome(True, "Anonymous")
-    assert outcome(Demand("verify", nexthop=DOMAIN), old) == Outcome(True, "Verified")
+    # At verify Postfix is at security level 1, where OpenSSL 3 has nothing older than TLS 1.2.
+    at_level_1 = ssl.OPENSSL_VERSION_INFO < (3, 0)
+    assert outcome(Demand("verify", nexthop=DOMAIN), old).delivered is at_level_1 and old["tls"]["trust_at_may"]["verdict"] == "pass"
     with pytest.raises(PostfixTlsError, match="FOO"):
         outcome(Demand("encrypt", protocols="FOO"), facts["good"])
 
