@@ -27,7 +27,8 @@ class Asker:
     def __init__(self, session: Session, kept: Callable) -> None:
         self.session = session
         self._kept = kept
-        self.kept_back = 0  # connections that are meant for something else
+        self._kept_back = self._later = 0  # connections that are meant for something else
+        self._released = threading.Event()
         self._answered_at = 0.0  # on a monotonic clock, of the last time; 0 for never
         self._taken: tuple = ()  # a question that was answered
         self._told: dict = {}  # {reason of a refusal: when an end was last taken for it}
@@ -62,9 +63,21 @@ class Asker:
         """Of what is wanted first. by_name: send SNI, where the target has a name for it."""
         return self._settled(self._once(offer, True, by_name), offer, True, by_name)
 
+    def keep(self, wanted: int, later: int) -> None:
+        """Of the connections that are left, wanted are meant for what ask() is used for, until release(); later for what comes at last."""
+        self._kept_back, self._later = wanted + later, later
+        self._released.clear()
+
+    def release(self) -> None:
+        """What was wanted is known."""
+        self._kept_back = self._later
+        self._released.set()
+
     def ask_besides(self, offer: Offer, by_name: bool = True) -> Answer:
         """Where connections are left beside those kept for something else."""
-        if self.session.spare <= self.kept_back:
+        if self.session.spare <= self._kept_back:
+            self._released.wait(self.session.deadline.left())
+        if self.session.spare <= self._kept_back:
             return Answer("unknown", "not asked, because that would take more than %d connections" % self.session.most)
         return self.ask(offer, by_name)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 from concurrent.futures import ThreadPoolExecutor
+from typing import Callable
 
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._error import PostfixTlsError
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls import enumeration, further, inquiries, names
@@ -92,9 +93,7 @@ class _Probe:
         self.tls = _tls(verified)
         self._finished(verified)
         standard = self.look.reaches("standard")
-        seen = verified
-        if verified.untrusted:
-            seen = (self._injected(self.contexts.permissive) if standard else self._later(self.contexts.permissive)) or verified
+        seen = self._leniently(verified, self._injected if standard else self._later)
         self.tls.update(handshake=seen.verdict, reason=seen.reason or None, version=seen.version, cipher=seen.cipher)
         self._keep_handshake(seen, self.tls["trust"])
         if verified.in_the_clear:
@@ -106,6 +105,31 @@ class _Probe:
         leaf = self.chains.first()[:1]
         if leaf:
             self.tls["name"] = names.verdict(leaf[0]["names"], self.target.name)
+
+    def _leniently(self, verified: Handshake, again: Callable) -> Handshake:
+        """The handshake that shows all else: this one, or where it was not finished, another one that asks for less. again: from a context to it.
+
+        What security level 1 is against is judged at 0, too, as Postfix does at may and encrypt.
+        """
+        if verified.untrusted:
+            seen = again(self.contexts.permissive) or verified
+            if verified.too_weak:
+                self.tls["trust_at_may"] = self._trust_at_may(seen)
+            return seen
+        if verified.version or verified.in_the_clear or obstacle(verified.reason):
+            return verified
+        lenient = again(self.contexts.lenient)
+        if not lenient or not (lenient.version or lenient.untrusted):
+            return verified
+        self.tls.update(_at_both_levels(verified, lenient))
+        return (again(self.contexts.permissive) or verified) if lenient.untrusted else lenient
+
+    def _trust_at_may(self, seen: Handshake) -> dict:
+        """At security level 0; where only the leaf could be seen (Python before 3.10), by one more handshake."""
+        if seen.whole and seen.certificates:
+            return self.contexts.judge(seen.certificates, leniently=True)
+        lenient = self._later(self.contexts.lenient)
+        return _trust(lenient) if lenient else {"verdict": "unknown", "reason": "STARTTLS is not offered any more"}
 
     def _second_handshake(self) -> None:
         """With words in the clear behind STARTTLS; of a server with two certificates it is the other one that is judged."""
@@ -212,13 +236,13 @@ class _Probe:
         accepted = {name: answer for name, answer in answers.items() if answer.verdict == "accepted"}
         known = inquiries.Known(named["accepted"], named["unknown"], accepted, tuple(group.code for group in curves), bool(self._named))
         first = [version for version in ("TLSv1.3", "TLSv1.2") if version in known.accepted]
-        self.asker.kept_back = twice + _STRIKES
+        self.asker.keep(_STRIKES, int(twice))
         ordered = pool.submit(inquiries.about_order_and_groups, tls, self.look, known, self.asker.ask)
         struck = [pool.submit(self._further, version, True) for version in (first if self.look.reaches("full") else first[:1])]
         besides = [pool.submit(inquire, tls, self.look, known, self.asker.ask_besides) for inquire in inquiries.BESIDES]
         for inquiry in struck:
             inquiry.result()
-        self.asker.kept_back = int(twice)
+        self.asker.release()
         nameless = ordered.result()
         if not nameless and seen.version and self._named:
             nameless = self.asker.ask(Offer(seen.version), by_name=False)
@@ -228,7 +252,6 @@ class _Probe:
         for inquiry in besides:
             inquiry.result()
         tls["groups"][inquiries.HYBRID.name] = self._hybrid(answers)
-        self.asker.kept_back = 0
         if twice:
             self._second_handshake()
 
@@ -291,6 +314,7 @@ def _tls(verified: Handshake) -> dict:
         "versions": {}, "algorithms": {}, "suites": {}, "order": None, "groups": {}, "dh_bits": None, "signatures": {},
         "without_sni": None, "compression": None, "extended_master_secret": None, "secure_renegotiation": None, "accepted": None,
         "trust": _trust(verified),
+        "trust_at_may": _trust(verified),
         "name": {"verdict": "unknown", "reason": "no certificate was seen"},
     }
 
@@ -304,6 +328,14 @@ def _trust(verified: Handshake) -> dict:
 
 def _agreed(seen: Handshake) -> dict:
     return {"verdict": "accepted", "reason": "the handshake was done with it" if seen.verdict == "done" else "ServerHello with %s" % seen.version}
+
+
+def _at_both_levels(verified: Handshake, lenient: Handshake) -> dict:
+    """What Postfix finds at security level 1 (verify, secure, dane) and at 0 (may, encrypt), where a handshake comes about only at the latter."""
+    at_may = _trust(lenient)
+    reason = "at security level 1 no handshake comes about: %s" % verified.reason
+    at_secure = at_may if lenient.untrusted else {"verdict": "fail" if verified.too_weak else "unknown", "reason": reason}
+    return {"trust": at_secure, "trust_at_may": at_may}
 
 
 def _key(answer: Answer) -> tuple | None:
