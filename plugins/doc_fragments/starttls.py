@@ -32,6 +32,8 @@ options:
       server_name:
         description:
           - The name to ask for (SNI) and to look for in the certificate. By default O(targets[].host).
+          - At O(depth=standard) what is served without SNI is looked at as well, for Postfix sends none by default. Its trust and dates count
+            too; its name does where O(targets[].host) is looked for.
         type: str
       address:
         description:
@@ -74,7 +76,8 @@ options:
     type: str
   depth:
     description:
-      - How much is asked for. V(handshake) is one verified handshake, and another one where the chain is not trusted. V(versions) adds
+      - How much is asked for. V(handshake) is one verified handshake, and another one where the chain is not trusted or the first did not come about
+        at OpenSSL's security level 1 (a third where both are so). V(versions) adds
         which protocol versions are accepted, one connection each. V(standard) asks every usual question within 16 connections. V(full)
         also lists every suite and group, with one connection for each.
     type: str

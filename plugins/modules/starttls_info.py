@@ -103,9 +103,13 @@ results:
     tls:
       description:
         - The handshake. C(handshake) is V(done), V(refused) or V(unknown), with its C(reason); C(version) and C(cipher) are those
-          agreed on. C(trust) and C(name) are verdicts on the certificate.
+          agreed on. C(trust) and C(name) are verdicts on the certificate. C(trust) is judged at OpenSSL's security level 1, as Postfix has it at
+          C(verify), C(secure) and C(dane), so a signature with SHA-1 fails from OpenSSL 3.0 on, and keys below 80 bits do always; where a handshake comes
+          about only at level 0, as with TLS 1.0, there is none to trust. C(trust_at_may) is the same at level 0, as Postfix has it at C(may) and C(encrypt).
         - C(versions) has for each protocol version whether the server V(accepted) or V(refused) it, or V(unknown), and why.
-          C(algorithms) has it for TLS 1.2 with a certificate of that kind, C(suites) for sets of suites before TLS 1.3, asked for at once;
+          C(algorithms) has it for TLS 1.2 with a certificate of that kind, and for certificates with keys of any other kind than those in
+          RV(results[].chains), C(without_sni) for a client that sends no server name (V(null) where none is ever sent, or it was not asked),
+          C(suites) for sets of suites before TLS 1.3, asked for at once;
           C(reason) then names the suite it chose. C(weak) is what no guideline has, C(static_rsa) is without forward secrecy; C(forbidden)
           takes the place of these where there is a profile. C(groups) has it for X25519MLKEM768, and C(signatures) for handshake signatures
           C(weak)er than SHA-256, with those used by the server's own choice under C(RSA) and C(ECDSA).
@@ -126,6 +130,8 @@ results:
         algorithms:
           ECDSA: {"verdict": "accepted", "reason": "ServerHello with TLSv1.2"}
           RSA: {"verdict": "refused", "reason": "alert handshake_failure"}
+          any other in TLSv1.3: {"verdict": "refused", "reason": "alert handshake_failure"}
+        without_sni: {"verdict": "accepted", "reason": "ServerHello with TLSv1.2"}
         suites:
           weak: {"verdict": "accepted", "reason": "TLS_ECDH_anon_WITH_AES_256_CBC_SHA"}
           static_rsa: {"verdict": "refused", "reason": "alert handshake_failure"}
@@ -141,6 +147,7 @@ results:
         secure_renegotiation: true
         accepted: null
         trust: {"verdict": "pass", "reason": "the chain ends at a trusted CA"}
+        trust_at_may: {"verdict": "pass", "reason": "the chain ends at a trusted CA"}
         name: {"verdict": "pass", "reason": "the certificate is made out to DNS:mx1.example.org"}
     certificates:
       description:
@@ -168,17 +175,23 @@ results:
           spki_sha256: 9a0c5d3b7a0f1f3a4a0d4f0b6f0c8f9c1f3c4b3a2d1e0f9e8d7c6b5a49382716
     chains:
       description:
-        - Every chain that was served, told apart by its leaf. A server may have one for RSA and one for ECDSA, and old ones beside new ones.
-          C(connections) tells on how many it was seen, C(whole) whether all of it or, by an old Python, only the leaf, C(ordered) whether each
-          certificate is followed by its issuer's, C(trust) whether a handshake verified it.
+        - Every chain that was served, told apart by its certificates. A server may have one for each kind of key (RSA, RSA-PSS, ECDSA, Ed25519,
+          Ed448), old ones beside new ones, and another for clients that send no server name, as Postfix's does by default.
+        - C(sni) is V(true) where a client was shown it that sends the server name, V(false) where it was only shown to one that does not,
+          V(null) where no name is sent to this target at all. C(versions) tells by which it was seen, C(connections) on how many,
+          C(whole) whether all of it or, by an old Python at a short C(depth), only the leaf, C(ordered) whether each certificate is followed
+          by its issuer's, C(trust) whether OpenSSL takes it, C(needless) the digests of certificates without which it takes it all the same.
       type: list
       elements: dict
       sample:
         - algorithm: ECDSA
+          sni: true
+          versions: [TLSv1.2, TLSv1.3]
           connections: 5
           whole: true
           ordered: true
           trust: {"verdict": "pass", "reason": "the chain ends at a trusted CA"}
+          needless: []
           certificates: []
 """
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, ed448, padding, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 FORMATS = {
@@ -22,6 +22,7 @@ KINDS = {
     "rsa3072": lambda: rsa.generate_private_key(65537, 3072),
     "p384": lambda: ec.generate_private_key(ec.SECP384R1()),
     "ed25519": ed25519.Ed25519PrivateKey.generate,
+    "ed448": ed448.Ed448PrivateKey.generate,
     "p521": lambda: ec.generate_private_key(ec.SECP521R1()),
 }
 
@@ -75,7 +76,17 @@ def issue(
         usage = ExtendedKeyUsageOID.CLIENT_AUTH if client else ExtendedKeyUsageOID.SERVER_AUTH
         builder = builder.add_extension(x509.SubjectAlternativeName([_general(entry) for entry in names or (name,)]), critical=False)
         builder = builder.add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
-    return Issued(key, builder.sign(signer, None if isinstance(signer, ed25519.Ed25519PrivateKey) else digest))
+    return Issued(key, builder.sign(signer, None if isinstance(signer, (ed25519.Ed25519PrivateKey, ed448.Ed448PrivateKey)) else digest))
+
+
+def signed_with(digest: hashes.HashAlgorithm, issued: Issued, issuer: Issued) -> Issued:
+    """The same certificate with a signature by MD5 or SHA-1, which cryptography makes none with. Its issuer's key is of RSA, and it was signed with SHA-256."""
+    last = {"md5": b"\x04", "sha1": b"\x05"}[digest.name]
+    algorithm = bytes.fromhex("06092a864886f70d0101")
+    der = issued.certificate.public_bytes(serialization.Encoding.DER).replace(algorithm + b"\x0b", algorithm + last)
+    signed = issued.certificate.tbs_certificate_bytes.replace(algorithm + b"\x0b", algorithm + last)
+    signature = issuer.key.sign(signed, padding.PKCS1v15(), digest)
+    return Issued(issued.key, x509.load_der_x509_certificate(der[:-len(signature)] + signature))
 
 
 def _general(name: str) -> x509.GeneralName:

@@ -27,7 +27,8 @@ class Behaviour:
     takes for the end of a message (CVE-2023-51764). pause: seconds before it greets.
     hello: from a ClientHello to bytes to answer it with, or None to go on as usual. suites: an OpenSSL cipher list. own_order: whether
     its own order counts. second: another chain, of another algorithm. curve: the only one it takes. dh_parameters: PEM, for suites
-    with DHE. changing: from the number of a connection to another chain to serve on it, or None.
+    with DHE. changing: from the number of a connection to another chain to serve on it, or None. third: as second. nameless: the chain for
+    who sends no server name.
     """
 
     chain: Issued | None = None
@@ -53,6 +54,8 @@ class Behaviour:
     suites: str = "ALL:@SECLEVEL=0"
     own_order: bool = True
     second: Issued | None = None
+    third: Issued | None = None
+    nameless: Issued | None = None
 
 
 class MailServer:
@@ -68,7 +71,8 @@ class MailServer:
         self._listener = socket.create_server((host, 0), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
         self.port = self._listener.getsockname()[1]
         self._open: list = []
-        self._context = self._make_context(behaviour.chain) if behaviour.chain else None
+        self._context = self._make_context(behaviour.chain, behaviour.second, behaviour.third) if behaviour.chain else None
+        self._nameless = self._make_context(behaviour.nameless) if behaviour.nameless else None
 
     def __enter__(self) -> MailServer:
         threading.Thread(target=self._accept, daemon=True).start()
@@ -80,7 +84,7 @@ class MailServer:
         for connection in self._open:
             connection.close()
 
-    def _make_context(self, first: Issued) -> ssl.SSLContext:
+    def _make_context(self, *chains: Issued | None) -> ssl.SSLContext:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.set_ciphers(self.behaviour.suites)
         if self.behaviour.dh_parameters:
@@ -93,14 +97,19 @@ class MailServer:
         if not self.behaviour.own_order:
             context.options &= ~ssl.OP_CIPHER_SERVER_PREFERENCE
         context.minimum_version, context.maximum_version = self.behaviour.versions
-        context.sni_callback = lambda _socket, name, _context: self.names.append(name)
-        for chain in filter(None, (first, self.behaviour.second)):
+        context.sni_callback = self._named
+        for chain in filter(None, chains):
             descriptor, path = tempfile.mkstemp()
             with os.fdopen(descriptor, "w") as file:
                 file.write(chain.key_pem() + "".join(issued.pem for issued in (chain, *self.behaviour.more)))
             context.load_cert_chain(path)
             os.unlink(path)
         return context
+
+    def _named(self, connection: ssl.SSLObject, name: str | None, _context: ssl.SSLContext) -> None:
+        self.names.append(name)
+        if name is None and self._nameless:
+            connection.context = self._nameless
 
     def _accept(self) -> None:
         while True:
@@ -120,7 +129,7 @@ class MailServer:
                     self.behaviour.instead(connection)
                 else:
                     other = self.behaviour.changing(number)
-                    self._speak(connection, self._make_context(other) if other else self._context)
+                    self._speak(connection, self._make_context(other, self.behaviour.second) if other else self._context)
         except (OSError, ValueError):
             pass  # the client has what it came for
 

@@ -2,8 +2,8 @@
 # This file is private to the collection: it may change in any release.
 """A chain proven before it is installed, by the handshake a peer would make, in memory.
 
-OpenSSL itself judges: key against leaf, path to a trust anchor, validity, names. No library beside Python's is needed,
-so a bare mail host can do it.
+OpenSSL itself judges: key against leaf, path to a trust anchor, validity; with the client of the look on the wire (C(_starttls.handshake)), and names
+as that look compares them, so that the two agree. No library beside Python's is needed, so a bare mail host can do it.
 """
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ from typing import Iterator
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._chain.pem import Chain
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._error import PostfixTlsError
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls import distrust
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.handshake import Contexts, contexts
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.names import packed_address, verdict
 
 #: What OpenSSL says of a key that is not the certificate's; the last is for one of another kind (RSA, EC).
 _NOT_ITS_KEY = ("VALUES_MISMATCH", "TYPE_MISMATCH", "NO_CERTIFICATE_ASSIGNED")
@@ -37,29 +39,43 @@ def prove(chain: Chain, names: list, ca_file: str | None, completed_by: tuple = 
     item = "chain %s" % chain.name
     if ca_file and not os.path.isfile(ca_file):
         raise PostfixTlsError("ca_file", ca_file, "there is no such file on this host", "Name the root's PEM file on the host.")
-    server, anchor = _server(item, chain), _client(item, ca_file)
+    server, anchor = _server(item, chain), contexts(ca_file).verifying
     for file, folder in ((completed_by[0], None), (None, completed_by[1])):
         if file or folder:
             with suppress(OSError, ssl.SSLError):  # Postfix then does without TLS, which its own log tells
                 server.load_verify_locations(file, folder)
-    error = _handshake(server, anchor, None)
+    error = _handshake(server, anchor)
     trusted = error is None or error.verify_code != 18
-    if error is not None and trusted:
-        raise _refusal(item, "", error)
-    if not trusted:
-        anchor = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        anchor.load_verify_locations(cadata=chain.certificates[0])
-        anchor.verify_flags |= _PARTIAL_CHAIN
+    if error is not None and not trusted:
+        error = _handshake(server, _vouching_for_itself(chain.certificates[0]))
+    if error is not None:
+        raise _refusal(item, "", error.verify_message)
+    leaf = chain.facts()[0]
+    made_out_to = leaf["names"] if trusted or leaf["names"] else ["DNS:" + name for name in leaf["common_names"] or ()]
     for name in names:
-        error = _handshake(server, anchor, name)
-        if error is not None:
-            raise _refusal(item, name, error)
+        if _verdict(made_out_to, name) != "pass":
+            raise _refusal(item, name, "IP address mismatch" if packed_address(name) else "Hostname mismatch")
     return trusted
 
 
-def _refusal(item: str, name: str, error: ssl.SSLCertVerificationError) -> PostfixTlsError:
-    fault = distrust.fault(error.verify_message)
-    return PostfixTlsError(item, name, *((fault.meaning, fault.remedy) if fault else (error.verify_message, "Have it issued anew.")))
+def _vouching_for_itself(certificate: str) -> ssl.SSLContext:
+    """The client of who knows this certificate, and trusts no other."""
+    context = Contexts(lambda context: context.load_verify_locations(cadata=certificate)).verifying
+    context.verify_flags |= _PARTIAL_CHAIN
+    return context
+
+
+def _verdict(made_out_to: list, name: str) -> str:
+    try:
+        return verdict(made_out_to, name)["verdict"]
+    except UnicodeError as error:
+        raise PostfixTlsError("name", repr(name), "it is no host name: %s" % error, "Name what peers look up, such as mx.example.org.") from None
+
+
+def _refusal(item: str, name: str, words: str) -> PostfixTlsError:
+    """words: OpenSSL's."""
+    fault = distrust.fault(words)
+    return PostfixTlsError(item, name, *((fault.meaning, fault.remedy) if fault else (words, "Have it issued anew.")))
 
 
 def owners(chain: Chain, certificates: list) -> list:
@@ -79,25 +95,26 @@ def owners(chain: Chain, certificates: list) -> list:
 def signed(chain: Chain, path: list, issuer: str) -> bool:
     """Whether the last certificate of a path, which begins with the key's own, bears a signature of that issuer's key. All are PEM."""
     server, client = _weak_server(), ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    client.check_hostname = False
     client.set_ciphers(_WEAK)
     client.load_verify_locations(cadata=issuer)
     client.verify_flags = ssl.VerifyFlags(client.verify_flags & ~_STRICT | _PARTIAL_CHAIN | _NO_CHECK_TIME)
     try:
-        error = None if _loaded(server, chain.key + "".join(path)) else _handshake(server, client, None)
+        error = None if _loaded(server, chain.key + "".join(path)) else _handshake(server, client)
     except PostfixTlsError:
         return True  # nobody could tell; the proof will
     return error is None or error.verify_code not in _NOT_SIGNED
 
 
 def _weak_server() -> ssl.SSLContext:
-    """Whether key and certificate are strong enough is told with their names."""
+    """At security level 0, as Postfix's own (tls_server.c): whether key and certificate are strong enough is told with their names."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.set_ciphers(_WEAK)
     return context
 
 
 def _server(item: str, chain: Chain) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context = _weak_server()
     wrong = _loaded(context, chain.text())
     if wrong:
         raise _unusable(
@@ -125,25 +142,10 @@ def _unusable(item: str, wrong: str, mismatch: str, remedy: str) -> PostfixTlsEr
     )
 
 
-def _client(item: str, ca_file: str | None) -> ssl.SSLContext:
-    try:
-        context = ssl.create_default_context(cafile=ca_file)
-    except (ssl.SSLError, OSError) as error:
-        raise PostfixTlsError("ca_file", ca_file, "it holds no certificate (%s)" % error, "Name a PEM file with the root of %s." % item) from None
-    context.verify_flags &= ~_STRICT
-    context.hostname_checks_common_name = False  # as the look on the wire has it (RFC 9525 section 6), and MTA-STS (RFC 8461 section 4.2)
-    return context
-
-
-def _handshake(server: ssl.SSLContext, client: ssl.SSLContext, name: str | None) -> ssl.SSLCertVerificationError | None:
+def _handshake(server: ssl.SSLContext, client: ssl.SSLContext) -> ssl.SSLCertVerificationError | None:
     """One TLS handshake between two contexts, without a socket; what the client holds against the certificate, or None."""
     to_client, to_server = ssl.MemoryBIO(), ssl.MemoryBIO()
-    client.check_hostname = name is not None
-    try:
-        asking = client.wrap_bio(to_client, to_server, server_hostname=name and name.rstrip("."))
-    except (ValueError, TypeError):
-        raise PostfixTlsError("name", repr(name), "it is no host name", "Name what peers look up, such as mx.example.org.") from None
-    ends = [asking, server.wrap_bio(to_server, to_client, server_side=True)]
+    ends = [client.wrap_bio(to_client, to_server), server.wrap_bio(to_server, to_client, server_side=True)]
     for _flight in range(10):
         for end in list(ends):
             try:

@@ -34,6 +34,7 @@ _KEYS = {
     "1.2.840.113549.1.1.1": ("RSA", None), "1.2.840.113549.1.1.10": ("RSA", None), "1.2.840.10045.2.1": ("EC", None),
     "1.2.840.10040.4.1": ("DSA", None), "1.3.101.112": ("Ed25519", 256), "1.3.101.113": ("Ed448", 456),
 }
+_PSS_ALONE = {"1.2.840.113549.1.1.10": "RSA-PSS"}
 #: {OID: (name of the curve as OpenSSL has it, bits)}
 _CURVES = {
     "1.2.840.10045.3.1.7": ("prime256v1", 256), "1.3.132.0.34": ("secp384r1", 384), "1.3.132.0.35": ("secp521r1", 521),
@@ -83,6 +84,18 @@ def key_identifiers(der: bytes) -> tuple:
         return own, issuer.get(_KEY_IDENTIFIER)
     except (_Unreadable, ValueError, IndexError):
         return None, None
+
+
+def key_kind(der: bytes) -> tuple | None:
+    """(type, curve) of the key, an RSA key that is for RSASSA-PSS alone (RFC 4055 section 1.2) a type of its own; None where it can't be read."""
+    try:
+        [(_tag, whole, _raw)] = _elements(der, _SEQUENCE)
+        fields = [element for element in _elements(_elements(whole)[0][1]) if element[0] != _VERSION]
+        kind, _bits, curve = _key(fields[5][1])
+        oid, _parameters = _algorithm(_elements(fields[5][1])[0][1])
+        return (_PSS_ALONE.get(oid, kind), curve) if kind else None
+    except (_Unreadable, ValueError, IndexError):
+        return None
 
 
 def ending(certificate: dict) -> str:

@@ -42,10 +42,17 @@ def judge(facts: dict, expectation: Expectation) -> list:
             "verdict": seen.verdict,
             "observed": seen.observed or NOTHING,
             "expected": check.expected.format(**fields),
-            "fix": None if seen.verdict == "pass" else (remedy(check.name, *seen) or check.fix).format(**fields),
+            "fix": None if seen.verdict == "pass" else _fix(check, seen, fields),
             "reference": expectation.clause(check.name) or check.reference,
         })
     return findings
+
+
+def _fix(check: Check, seen: verdicts.Seen, fields: dict) -> str:
+    text = (remedy(check.name, *seen) or check.fix).format(**fields)
+    if seen.verdict == "fail" and verdicts.NAMELESS in seen.observed:
+        text += "; smtpd_tls_chain_files is what clients get that send no server name, whatever tls_server_sni_maps has for others"
+    return text
 
 
 def applying(protocol: str, expectation: Expectation) -> list:

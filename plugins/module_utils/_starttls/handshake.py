@@ -4,6 +4,9 @@
 
 Trust and name are two verdicts, so OpenSSL judges the chain and the name is compared here. Where the chain is not trusted, the
 caller shakes hands once more without that judgement, so that everything else is still known.
+
+Postfix's client is at OpenSSL's security level 1 where it has to know whom it talks to (fingerprint, verify, secure, dane), and at 0 where not
+(may, encrypt): tls_client.c, SSL_set_security_level(3). So trust is judged at 1, and what that level alone is against is told apart.
 """
 from __future__ import annotations
 
@@ -13,32 +16,60 @@ from functools import lru_cache
 from typing import Callable
 
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._error import PostfixTlsError
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.certificate import key_kind
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.connection import Connection, words
 
-# Like Postfix's own client, which runs at security level 0 and judges by its parameters: whatever the server has is looked at,
-# only anonymous suites are not, because a handshake without a certificate proves nothing.
-_SUITES = "ALL:!aNULL:!eNULL:@SECLEVEL=0"
+# Whatever the server has is looked at; only anonymous suites are not, because a handshake without a certificate proves nothing.
+_SUITES = "ALL:!aNULL:!eNULL:@SECLEVEL=%d"
+
+#: X509_V_ERR_* of a key or a signature that a security level is against: EE_KEY_TOO_SMALL, CA_KEY_TOO_SMALL, CA_MD_TOO_WEAK.
+_TOO_WEAK = (66, 67, 68)
+
+#: What is said of a chain that passes.
+TRUSTED = "the chain ends at a trusted CA"
 
 
 class Contexts:
-    """verifying: judges the chain. permissive: takes any. Safe to share between threads."""
+    """verifying: judges the chain, at security level 1. permissive: takes any, at 0. Safe to share between threads."""
 
     def __init__(self, trust: Callable[[ssl.SSLContext], None]) -> None:
         self._trust = trust
-        self.verifying = _context()
-        trust(self.verifying)
-        self.permissive = _context()
+        self.verifying = self._judging(_SUITES % 1)
+        self.permissive = _context(_SUITES % 0)
         self.permissive.verify_mode = ssl.CERT_NONE
         self._of: dict = {}
+        self._judges = False
+
+    def judge(self, certificates: list, leniently: bool = False) -> dict:
+        """{verdict, reason} on the trust of a chain (DER, leaf first) that was read, and of which no handshake was done. leniently: at security level 0.
+
+        A client judges a chain as soon as it has it, before anything is signed: so it is handed a server's first messages, in memory.
+        """
+        # Whether this OpenSSL does so, a client shows that trusts nobody.
+        self._judges = self._judges or _judged(certificates, _context(_SUITES % 1))["verdict"] == "fail"
+        if not self._judges:
+            return {"verdict": "unknown", "reason": "OpenSSL can't judge the chain"}
+        return _judged(certificates, self.lenient if leniently else self.verifying)
+
+    @property
+    def lenient(self) -> ssl.SSLContext:
+        """verifying, at security level 0, as Postfix has it at may and encrypt."""
+        if "" not in self._of:
+            self._of[""] = self._judging(_SUITES % 0)
+        return self._of[""]
 
     def of(self, algorithm: str) -> ssl.SSLContext:
         """verifying, but a server with two certificates has to show the one of this algorithm, RSA or ECDSA: up to TLS 1.2 suites choose."""
         if algorithm not in self._of:
-            context = _context("a%s:!eNULL:@SECLEVEL=0" % algorithm)
+            context = self._judging("a%s:!eNULL:@SECLEVEL=1" % algorithm)
             context.maximum_version = ssl.TLSVersion.TLSv1_2
-            self._trust(context)
             self._of[algorithm] = context
         return self._of[algorithm]
+
+    def _judging(self, suites: str) -> ssl.SSLContext:
+        context = _context(suites)
+        self._trust(context)
+        return context
 
 
 @dataclass
@@ -46,7 +77,8 @@ class Handshake:
     """verdict: done, refused (the server sent an alert) or unknown. untrusted: OpenSSL's reason against the chain, or None.
 
     certificates: DER, leaf first. whole: whether that is all that was sent, or only the leaf, which is all that Python tells before 3.10.
-    in_the_clear: refused before TLS, in SMTP.
+    in_the_clear: refused before TLS, in SMTP. too_weak: an alert, or our own OpenSSL's reason, which a security level may have
+    brought about; "" where that can't be.
     """
 
     verdict: str
@@ -57,6 +89,7 @@ class Handshake:
     certificates: list = field(default_factory=list)
     whole: bool = False
     in_the_clear: bool = False
+    too_weak: str = ""
 
 
 def contexts(ca_file: str | None = None, ca_content: str | None = None) -> Contexts:
@@ -85,14 +118,46 @@ def shake(connection: Connection, context: ssl.SSLContext, server_name: str | No
     except PostfixTlsError as error:
         cause = error.__cause__
         if isinstance(cause, ssl.SSLCertVerificationError):
-            return Handshake("unknown", "the chain is not trusted", untrusted=cause.verify_message)
+            weak = cause.verify_message if cause.verify_code in _TOO_WEAK else ""
+            return Handshake("unknown", "the chain is not trusted", untrusted=cause.verify_message, too_weak=weak)
         alert = getattr(cause, "reason", None) or ""
-        return Handshake("refused" if "ALERT" in alert else "unknown", error.reason)
+        weak = error.reason if isinstance(cause, ssl.SSLError) and not isinstance(cause, (ssl.SSLEOFError, ssl.SSLZeroReturnError)) else ""
+        return Handshake("refused" if "ALERT" in alert else "unknown", error.reason, too_weak=weak)
     done = connection.socket
     return Handshake("done", "", None, done.version(), done.cipher()[0], *_certificates(done))
 
 
-def _context(suites: str = _SUITES) -> ssl.SSLContext:
+def _judged(certificates: list, context: ssl.SSLContext) -> dict:
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    client = context.wrap_bio(incoming, outgoing)
+    try:
+        client.do_handshake()
+    except ssl.SSLWantReadError:
+        incoming.write(_first_messages(certificates))
+    try:
+        client.do_handshake()
+    except ssl.SSLCertVerificationError as error:
+        return {"verdict": "fail", "reason": error.verify_message}
+    except ssl.SSLWantReadError:
+        return {"verdict": "pass", "reason": TRUSTED}
+    except ssl.SSLError as error:
+        return {"verdict": "unknown", "reason": "OpenSSL can't judge the chain: %s" % words(error)}
+    return {"verdict": "unknown", "reason": "OpenSSL can't judge the chain"}
+
+
+def _first_messages(certificates: list) -> bytes:
+    """ServerHello and Certificate of TLS 1.2 (RFC 5246 sections 7.4.1.3 and 7.4.2), with secure renegotiation (RFC 5746), without which no client goes on."""
+    kind = key_kind(certificates[0])
+    suite = b"\xc0\x2f" if kind and kind[0].startswith("RSA") else b"\xc0\x2b"  # ECDHE with AES_128_GCM
+    hello = b"\x03\x03" + bytes(32) + b"\x00" + suite + b"\x00" + b"\x00\x05\xff\x01\x00\x01\x00"
+    listed = b"".join(len(der).to_bytes(3, "big") + der for der in certificates)
+    chain = len(listed).to_bytes(3, "big") + listed
+    messages = b"".join(bytes([number]) + len(body).to_bytes(3, "big") + body for number, body in ((2, hello), (11, chain)))
+    pieces = [messages[at:at + 2 ** 14] for at in range(0, len(messages), 2 ** 14)]
+    return b"".join(b"\x16\x03\x03" + len(piece).to_bytes(2, "big") + piece for piece in pieces)
+
+
+def _context(suites: str) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED

@@ -15,6 +15,7 @@ from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.idna
 _STARRED = re.compile(r"\*((?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?){2,})")
 #: What a star may stand for: no underscore.
 _LABEL = re.compile(r"[a-z0-9-]+")
+_VISIBLE = re.compile(r"[!-~]+")
 
 
 def covers(names: list, wanted: str) -> bool:
@@ -50,6 +51,8 @@ def packed_address(text: str) -> bytes | None:
 def ascii_name(name: str) -> str:
     """As it stands in DNS and in certificates: A-labels, without the one dot that a name may end in. Raises UnicodeError for what DNS can't hold."""
     labels = a_labels(name)
+    if not _VISIBLE.fullmatch(labels):
+        raise UnicodeError("a host name has no blank and no control character")
     return labels[:-1] if labels.endswith(".") else labels
 
 

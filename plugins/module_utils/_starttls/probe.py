@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import ipaddress
 from concurrent.futures import ThreadPoolExecutor
+from typing import Callable
 
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._error import PostfixTlsError
-from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls import enumeration, names
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls import enumeration, further, names
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.certificate import key_kind
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.chains import Chains
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.client_hello import Offer
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.crowd import side_by_side
@@ -21,7 +23,7 @@ from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.sess
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.smtp import Dialogue
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.target import Look, Target
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._tls import groups, signatures, suites
-from ansible_collections.mailsec.postfix_tls.plugins.module_utils._tls.versions import NAMES
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._tls.versions import BY_WIRE, NAMES
 
 #: Connections to one target at a time: a quarter of what a busy server grants a stranger, whatever anvil(8) counts.
 _AT_A_TIME = 4
@@ -30,6 +32,8 @@ _EXTENDED_MASTER_SECRET, _RENEGOTIATION_INFO = 23, 0xFF01
 _HYBRID = "X25519MLKEM768"
 _OF_CERTIFICATES = tuple(groups.named(name).code for name in ("prime256v1", "secp384r1", "secp521r1"))
 _CLASSIC = NAMES[:-1]
+#: Alerts of who wants one: missing_extension, unrecognized_name.
+_WANT_A_NAME = (109, 112)
 
 
 def probe(target: Target, look: Look) -> dict:
@@ -52,7 +56,7 @@ class _Probe:
         self.contexts = shared
         self.session = Session(target, look)
         self.tls: dict | None = None
-        self.chains = Chains()
+        self.chains = Chains(shared.judge)
 
     def facts(self) -> dict:
         try:
@@ -83,9 +87,7 @@ class _Probe:
             return
         self.tls = _tls(verified)
         standard = self.look.reaches("standard")
-        seen = verified
-        if verified.untrusted:
-            seen = (self._injected(self.contexts.permissive) if standard else self._handshake(self.contexts.permissive)) or verified
+        seen = self._leniently(verified, self._injected if standard else self._handshake)
         self.tls.update(handshake=seen.verdict, reason=seen.reason or None, version=seen.version, cipher=seen.cipher)
         self._keep_handshake(seen, self.tls["trust"])
         if verified.in_the_clear:
@@ -99,6 +101,39 @@ class _Probe:
         leaf = self.chains.first()[:1]
         if leaf:
             self.tls["name"] = names.verdict(leaf[0]["names"], self.target.name)
+
+    def _leniently(self, verified: Handshake, again: Callable) -> Handshake:
+        """The handshake that shows all else: this one, or where it was not finished, another one that asks for less. again: from a context to it.
+
+        What security level 1 is against is judged at 0, too, as Postfix does at may and encrypt.
+        """
+        if verified.untrusted:
+            seen = again(self.contexts.permissive) or verified
+            if verified.too_weak:
+                self.tls["trust_at_may"] = self._trust_at_may(seen)
+            return seen
+        if verified.version or verified.in_the_clear or obstacle(verified.reason):
+            return verified
+        lenient = self._again(again, self.contexts.lenient)
+        if not lenient or not (lenient.version or lenient.untrusted):
+            return verified
+        self.tls.update(_at_both_levels(verified, lenient))
+        return (again(self.contexts.permissive) or verified) if lenient.untrusted else lenient
+
+    def _trust_at_may(self, seen: Handshake) -> dict:
+        """At security level 0; where only the leaf could be seen (Python before 3.10), by one more handshake."""
+        if seen.whole and seen.certificates:
+            return self.contexts.judge(seen.certificates, leniently=True)
+        lenient = self._again(self._handshake, self.contexts.lenient)
+        return _trust(lenient) if lenient else {"verdict": "unknown", "reason": "not asked, for %s" % self.session.error}
+
+    def _again(self, handshake: Callable, context) -> Handshake | None:
+        """None where it did not come about, which then ends nothing."""
+        try:
+            return handshake(context)
+        except PostfixTlsError as error:
+            self.session.note(error)
+            return None
 
     def _second_handshake(self) -> None:
         """With words in the clear behind STARTTLS; of a server with two certificates it is the other one that is judged."""
@@ -126,7 +161,12 @@ class _Probe:
         return control
 
     def _keep_handshake(self, outcome: Handshake, trust: dict) -> None:
-        self.chains.served(outcome.certificates, outcome.whole, trust)
+        self.chains.served(outcome.certificates, outcome.whole, trust, seen=(outcome.version, self._named))
+
+    @property
+    def _named(self) -> bool | None:
+        """Whether a server name is sent where nothing else is said; None where there is none to send."""
+        return True if self.target.sni else None
 
     def _handshake(self, context, inject: bool = False) -> Handshake | None:
         """One connection up to EHLO after TLS; None where the server offers no STARTTLS."""
@@ -170,12 +210,32 @@ class _Probe:
             tls["algorithms"] = {algorithm: answers[algorithm].told() for algorithm in by_key}
             for algorithm in by_key:
                 self._keep_flight(algorithm, answers[algorithm])
-            self._classic(answers, pool)
+            nameless = self._classic(answers, pool)
+            self._further(nameless or (self._ask(Offer(seen.version), True, False) if seen.version and self._named else None), pool)
         if self.look.reaches("full"):
             enumeration.enumerate_into(tls, lambda offer: self._ask(offer, True), pool)
 
-    def _classic(self, answers: dict, pool: ThreadPoolExecutor) -> None:
-        """What can be asked of versions before TLS 1.3 only, with the newest one that is accepted."""
+    def _further(self, nameless: Answer | None, pool: ThreadPoolExecutor) -> None:
+        """Certificates of other keys than those seen so far; of who sends no server name too, where that one is shown others."""
+        tls, full = self.tls, self.look.reaches("full")
+        tls["without_sni"] = _without_name(nameless)
+        accepted = [version for version in ("TLSv1.3", "TLSv1.2") if tls["versions"][version]["verdict"] == "accepted"]
+        runs = [(version, True) for version in (accepted if full else accepted[:1])]
+        runs += [(version, False) for version in accepted[:1] if self.chains.differ()]
+
+        def ask_for_further(run: tuple) -> Answer:
+            version, named = run
+            known = self.chains.keys(version if full or not named else None, named)
+            return further.ask_for_further(version, known, lambda offer: self._ask(offer, True, named), _key)
+
+        for (version, named), answer in zip(runs, pool.map(ask_for_further, runs)):
+            tls["algorithms"]["any other in %s%s" % (version, "" if named else ", without a server name")] = answer.told()
+
+    def _classic(self, answers: dict, pool: ThreadPoolExecutor) -> Answer | None:
+        """What can be asked of versions before TLS 1.3 only, with the newest one that is accepted.
+
+        One of these questions is asked without a server name: its answer, where that brought a certificate.
+        """
         tls = self.tls
         accepted = [name for name in _CLASSIC if tls["versions"][name]["verdict"] == "accepted"]
         unclear = [name for name in _CLASSIC if tls["versions"][name]["verdict"] == "unknown"]
@@ -200,7 +260,10 @@ class _Probe:
                     # Before TLS 1.3 a server shows an ECDSA certificate only to who offers its curve (RFC 8422 section 5.1).
                     offers["groups_behind"] = Offer(newest, ephemeral, groups=others + tuple(
                         code for code in _OF_CERTIFICATES if code not in others))
-        seen = dict(zip(offers, pool.map(lambda offer: self._ask(offer, True), offers.values())))
+        seen = dict(zip(offers, pool.map(lambda name: self._ask(offers[name], True, name != "order"), offers)))
+        nameless = seen.get("order") if self._named else None
+        if nameless and _key(nameless) is None:
+            nameless, seen["order"] = None, self._ask(offers["order"], True)
         nothing = Answer("unknown", "not asked, because no version before TLSv1.3 was clearly refused or accepted") if unclear else (
             Answer("refused", "no version before TLSv1.3 is accepted"))
         for name in self.look.sets:
@@ -214,6 +277,7 @@ class _Probe:
         if "groups" in seen:
             asked = [_chose_group(seen[name], others) for name in ("groups", "groups_behind") if name in seen]
             tls["groups"]["other"] = next((answer for answer in asked if answer["verdict"] == "accepted"), asked[0])
+        return nameless
 
     def _keep_flight(self, algorithm: str, answer: Answer) -> None:
         flight = answer.flight
@@ -228,7 +292,8 @@ class _Probe:
         tls["extended_master_secret"] = _EXTENDED_MASTER_SECRET in extensions
         tls["secure_renegotiation"] = _RENEGOTIATION_INFO in extensions
 
-    def _ask(self, offer: Offer, whole: bool) -> Answer:
+    def _ask(self, offer: Offer, whole: bool, named: bool = True) -> Answer:
+        """named: whether the server name is sent, where there is one."""
         session = self.session
         try:
             with session.connection() as connection:
@@ -236,13 +301,15 @@ class _Probe:
                 if refusal:
                     # Whoever starts TLS too often hears this (smtpd_client_new_tls_session_rate_limit), whatever the version.
                     return Answer("unknown", refusal)
-                answer = ask(connection, offer, self.target.sni, whole)
+                answer = ask(connection, offer, self.target.sni if named else None, whole)
         except PostfixTlsError as error:
             session.note(error)
             return Answer("unknown", error.reason)
         if whole and answer.flight and any(answer.flight.certificates):
-            suite = suites.BY_CODE.get(answer.flight.hello.suite)
-            self.chains.served(list(answer.flight.certificates), True, algorithm=suite.authentication if suite else None)
+            hello = answer.flight.hello
+            suite, version = suites.BY_CODE.get(hello.suite), BY_WIRE.get(hello.version)
+            seen = (version.name if version else None, self._named and named)
+            self.chains.served(list(answer.flight.certificates), True, algorithm=suite.authentication if suite else None, seen=seen)
         return answer
 
 
@@ -265,8 +332,9 @@ def _tls(verified: Handshake) -> dict:
     return {
         "handshake": None, "reason": None, "version": None, "cipher": None,
         "versions": {}, "algorithms": {}, "suites": {}, "order": None, "groups": {}, "dh_bits": None, "signatures": {},
-        "compression": None, "extended_master_secret": None, "secure_renegotiation": None, "accepted": None,
+        "without_sni": None, "compression": None, "extended_master_secret": None, "secure_renegotiation": None, "accepted": None,
         "trust": _trust(verified),
+        "trust_at_may": _trust(verified),
         "name": {"verdict": "unknown", "reason": "no certificate was seen"},
     }
 
@@ -274,6 +342,29 @@ def _tls(verified: Handshake) -> dict:
 def _trust(verified: Handshake) -> dict:
     verdict = {"done": "pass"}.get(verified.verdict, "fail" if verified.untrusted else "unknown")
     return {"verdict": verdict, "reason": verified.untrusted or verified.reason or "the chain ends at a trusted CA"}
+
+
+def _at_both_levels(verified: Handshake, lenient: Handshake) -> dict:
+    """What Postfix finds at security level 1 (verify, secure, dane) and at 0 (may, encrypt), where a handshake comes about only at the latter."""
+    at_may = _trust(lenient)
+    reason = "at security level 1 no handshake comes about: %s" % verified.reason
+    at_secure = at_may if lenient.untrusted else {"verdict": "fail" if verified.too_weak else "unknown", "reason": reason}
+    return {"trust": at_secure, "trust_at_may": at_may}
+
+
+def _key(answer: Answer) -> tuple | None:
+    """Of the certificate that it brought, where it can be read."""
+    return key_kind(answer.flight.certificates[0]) if answer.flight and any(answer.flight.certificates) else None
+
+
+def _without_name(nameless: Answer | None) -> dict | None:
+    """As in RV(results[].tls.without_sni)."""
+    if nameless is None:
+        return None
+    alert = nameless.flight.refusal if nameless.flight else None
+    if nameless.verdict == "accepted" and not any(nameless.flight.certificates):
+        return {"verdict": "unknown", "reason": "the certificate could not be read"}
+    return {"verdict": "refused", "reason": str(alert)} if alert and alert.description in _WANT_A_NAME else nameless.told()
 
 
 def _either(*answers: Answer) -> Answer:

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.expectation import Expectation
 
 
+#: Of a certificate that only such a client gets.
+NAMELESS = "who sends no server name, as Postfix does by default"
+
+
 class Seen(NamedTuple):
     """One check's answer: the verdict, and what it rests on in words."""
 
@@ -59,6 +63,9 @@ def handshake(facts: dict, _expectation: Expectation) -> Seen:
     tls = facts["tls"]
     if tls is None:
         return _unseen(facts)
+    without_name = tls["without_sni"] or {}
+    if tls["handshake"] == "done" and without_name.get("verdict") == "refused":
+        return Seen("fail", "refused to %s: %s" % (NAMELESS, without_name["reason"]))
     if tls["handshake"] == "done":
         return Seen("pass", "%s, %s" % (tls["version"], tls["cipher"]))
     return Seen("fail" if tls["handshake"] == "refused" and not obstacle(tls["reason"]) else "unknown", tls["reason"])
@@ -84,8 +91,9 @@ def trust(facts: dict, _expectation: Expectation) -> Seen:
 def name(facts: dict, _expectation: Expectation) -> Seen:
     if not facts["tls"] or not facts["chains"]:
         return _unseen(facts)
-    wanted = facts["target"]["server_name"]
-    return _of_chains(facts, facts["tls"]["name"], lambda chain: names.verdict(chain["certificates"][0]["names"], wanted))
+    wanted, told = facts["target"]["server_name"], {"verdict": "pass", "reason": "another server name was given than the host's"}
+    return _of_chains(facts, facts["tls"]["name"], lambda chain: (
+        names.verdict(chain["certificates"][0]["names"], wanted) if _counts(facts, chain) else told))
 
 
 @_all_seen
@@ -95,28 +103,29 @@ def chain_order(facts: dict, _expectation: Expectation) -> Seen:
     for chain in facts["chains"]:
         subjects = "; ".join(str(certificate["subject"]) for certificate in chain["certificates"])
         if not chain["whole"]:
-            return Seen("unknown", "of the %s chain only the leaf could be seen" % chain["algorithm"])
+            return Seen("unknown", "of the %s only the leaf could be seen" % _which(chain))
         if chain["ordered"] is not True:
-            return Seen("fail" if chain["ordered"] is False else "unknown", "%s chain as sent: %s" % (chain["algorithm"], subjects))
+            return Seen("fail" if chain["ordered"] is False else "unknown", "%s as sent: %s" % (_which(chain), subjects))
     return Seen("pass", "%s as sent" % " and ".join(str(chain["algorithm"]) for chain in facts["chains"]))
 
 
 @_all_seen
 def validity(facts: dict, expectation: Expectation) -> Seen:
-    judged = _without_roots(facts)
+    judged, spare = _needed(facts)
     if not judged:
         return _unseen(facts)
-    spare = _spare(facts)
-    judged = [certificate for certificate in judged if certificate not in spare]
-    if any(certificate["days_left"] is None or certificate["not_before"] is None for certificate in judged):
+    if any(certificate["days_left"] is None or certificate["not_before"] is None for certificate, _chain in judged):
         return Seen("unknown", "the dates of the certificate could not be read")
     now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    first = min(judged, key=lambda certificate: certificate["days_left"])
-    observed = "%s %s" % (first["subject"], ending(first))
-    observed += "".join("; %s is not valid now, and peers find the way without it" % certificate["subject"] for certificate in spare)
-    for certificate in judged:
+    (first, chain) = min(judged, key=lambda pair: pair[0]["days_left"])
+    observed = "%s %s%s" % (first["subject"], ending(first), _to_whom(chain))
+    for certificate in spare:
+        if certificate["days_left"] is not None and (certificate["days_left"] < expectation.min_days_left or certificate["not_before"] > now):
+            observed += "; %s, which is sent too (%s to %s), is not needed" % (
+                certificate["subject"], certificate["not_before"], certificate["not_after"])
+    for certificate, chain in judged:
         if certificate["not_before"] > now:
-            return Seen("fail", "%s begins only on %s" % (certificate["subject"], certificate["not_before"]))
+            return Seen("fail", "%s begins only on %s%s" % (certificate["subject"], certificate["not_before"], _to_whom(chain)))
     return Seen("pass" if first["days_left"] >= expectation.min_days_left else "fail", observed)
 
 
@@ -147,16 +156,17 @@ def versions(facts: dict, expectation: Expectation) -> Seen:
 def deployed(facts: dict, expectation: Expectation) -> Seen:
     if not facts["chains"]:
         return _unseen(facts)
-    served = {chain["certificates"][0]["sha256"] for chain in facts["chains"]}
-    times = ", ".join("%s (%s, %d times)" % (_leaf(chain) or "unread", chain["algorithm"], chain["connections"]) for chain in facts["chains"])
+    chains = [chain for chain in facts["chains"] if _counts(facts, chain)]
+    served = {_leaf(chain) for chain in chains}
+    times = ", ".join("%s (%s, %d times%s)" % (_leaf(chain) or "unread", chain["algorithm"], chain["connections"], _to_whom(chain)) for chain in chains)
     if None in served:
         return Seen("unknown", "a chain could not be read: %s" % times)
     if served - set(expectation.deployed):
         return Seen("fail", "served leaf %s" % times)
     missing = set(expectation.deployed) - served
-    if missing and facts["tls"]["algorithms"] and not _unclear(facts) and _accepted_before_13(facts):  # TLS 1.3 can't be asked for each
+    if missing and facts["tls"]["algorithms"] and not _unclear(facts):
         return Seen("fail", "served leaf %s; not served %s" % (times, ", ".join(sorted(missing))))
-    for chain in facts["chains"]:
+    for chain in chains:
         expected = [tuple(digests) for digests in expectation.chains if digests[0] == _leaf(chain)]
         if expected and not chain["whole"]:
             return Seen("unknown", "the leaf is the deployed one, and what follows it could not be seen: %s" % times)
@@ -221,7 +231,7 @@ def key(facts: dict, expectation: Expectation) -> Seen:
 
 @_all_seen
 def certificate_signature(facts: dict, expectation: Expectation) -> Seen:
-    judged = _without_roots(facts)
+    judged = [certificate for certificate, _chain in _needed(facts)[0]]
     if not judged:
         return _unseen(facts)
     for certificate in judged:
@@ -312,9 +322,24 @@ def smuggling(facts: dict, _expectation: Expectation) -> Seen:
 
 def _of_chains(facts: dict, first: dict, verdict: Callable) -> Seen:
     """The worst verdict over all chains; first: of the one that the verified handshake brought."""
-    told = [("", first)] + [("%s chain: " % chain["algorithm"], verdict(chain)) for chain in facts["chains"][1:]]
+    told = [("", first)] + [("%s: " % _which(chain), verdict(chain)) for chain in facts["chains"][1:]]
     worst = max(told, key=lambda entry: ("pass", "unknown", "fail").index(entry[1]["verdict"]))
     return Seen(worst[1]["verdict"], worst[0] + worst[1]["reason"])
+
+
+def _which(chain: dict) -> str:
+    kind = chain["certificates"][0]["key_type"]
+    return "%s chain%s" % (kind if kind in ("Ed25519", "Ed448") else chain["algorithm"], _to_whom(chain))
+
+
+def _to_whom(chain: dict) -> str:
+    return ", which is for %s" % NAMELESS if chain["sni"] is False else ""
+
+
+def _counts(facts: dict, chain: dict) -> bool:
+    """Whether a chain is to be made out to the target's name: not where that is another than the host's, and was not asked for."""
+    target = facts["target"]
+    return chain["sni"] is not False or target["host"].rstrip(".").lower() == target["server_name"].rstrip(".").lower()
 
 
 def _refused(facts: dict, kind: str, name: str, accepted: str) -> Seen:
@@ -327,21 +352,19 @@ def _refused(facts: dict, kind: str, name: str, accepted: str) -> Seen:
     return Seen("pass" if refused else "unknown", "refused: %s" % answer["reason"] if refused else answer["reason"])
 
 
-def _without_roots(facts: dict) -> list:
-    """A root in the chain is the peer's own business: it is compared with the peer's copy, not by its dates or its signature."""
-    return [
-        certificate for chain in facts["chains"] for position, certificate in enumerate(chain["certificates"])
-        if not position or not certificate["self_signed"]
-    ]
+def _needed(facts: dict) -> tuple:
+    """([(certificate, its chain)] of those by which peers find the way from a leaf to a root, [certificate] of those that are sent besides).
 
-
-def _spare(facts: dict) -> list:
-    """Certificates behind a leaf that are not valid now, though a handshake found a way to a root: so that is another."""
-    now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    return [
-        certificate for chain in facts["chains"] if chain["trust"] and chain["trust"]["verdict"] == "pass" for certificate in chain["certificates"][1:]
-        if certificate["not_before"] and not certificate["self_signed"] and not certificate["not_before"] <= now <= certificate["not_after"]
-    ]
+    A root in a chain is the peer's own business: it is compared with the peer's copy, not by its dates or its signature.
+    """
+    needed, spare = [], []
+    for chain in facts["chains"]:
+        for position, certificate in enumerate(chain["certificates"]):
+            if position and (certificate["self_signed"] or certificate["sha256"] in chain["needless"]):
+                spare.append(certificate)
+            else:
+                needed.append((certificate, chain))
+    return needed, spare
 
 
 def _accepted_before_13(facts: dict) -> bool:
@@ -354,8 +377,10 @@ def _leaf(chain: dict) -> str | None:
 
 
 def _unclear(facts: dict) -> dict:
-    """{algorithm: why}, of those of which a standard look could not tell whether there is a certificate."""
+    """{algorithm or kind of client: why}, of those of which a standard look could not tell whether there is a certificate."""
     answers = (facts["tls"] or {}).get("algorithms", {})
+    if (facts["tls"] or {}).get("without_sni"):
+        answers = dict(answers, **{"the one for %s" % NAMELESS: facts["tls"]["without_sni"]})
     return {algorithm: answer["reason"] for algorithm, answer in answers.items() if answer["verdict"] == "unknown"}
 
 

@@ -112,7 +112,7 @@ def test_a_certificate_that_peers_would_refuse_is_refused(case: str, ca_file: st
 
 
 @pytest.mark.parametrize("name, told", [
-    (".example.org", "name = '.example.org': it is no host name. Name what peers look up"),
+    (".example.org", "name = '.example.org': it is no host name: a label is empty, or has more than 63 characters. Name what peers"),
     ("", "name = '': it is no host name"),
     ("x" * 64 + ".example.org", "it is no host name"),
     ("mx\x00.example.org", "it is no host name"),
@@ -167,7 +167,7 @@ def test_a_ca_file_that_is_none_is_named(tmp_path) -> None:
         prove(LEAF.key_pem(), FULL, "/nonexistent")
     empty = tmp_path / "empty.pem"
     empty.write_text("no certificate", encoding="utf-8")
-    with pytest.raises(PostfixTlsError, match="it holds no certificate"):
+    with pytest.raises(PostfixTlsError, match="no CA certificate can be read from it"):
         prove(LEAF.key_pem(), FULL, str(empty))
 
 

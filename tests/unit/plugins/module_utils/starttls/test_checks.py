@@ -24,7 +24,7 @@ LEAF = {
 ROOT = dict(LEAF, subject="CN=CA", sha256="ef" * 32, self_signed=True, days_left=2, signature="sha1WithRSAEncryption", signature_hash="SHA1")
 CHAIN = {
     "algorithm": "ECDSA", "connections": 5, "whole": True, "ordered": True, "trust": {"verdict": "pass", "reason": "trusted"},
-    "certificates": [LEAF, ROOT],
+    "certificates": [LEAF, ROOT], "sni": True, "versions": ["TLSv1.3"], "needless": [ROOT["sha256"]],
 }
 GOOD = {
     "target": {"host": "mx.example.org", "port": 25, "protocol": "submission", "server_name": "mx.example.org", "address": "192.0.2.1"},
@@ -42,7 +42,7 @@ GOOD = {
         "algorithms": {"ECDSA": ACCEPTED, "RSA": REFUSED}, "suites": {"forbidden": REFUSED, "phase_out": ACCEPTED, "dhe": REFUSED},
         "order": {"verdict": "server", "reason": "a, then a"},
         "groups": {"X25519MLKEM768": REFUSED, "other": REFUSED}, "dh_bits": None, "signatures": {"weak": REFUSED},
-        "compression": False, "extended_master_secret": True, "secure_renegotiation": True, "accepted": None,
+        "without_sni": ACCEPTED, "compression": False, "extended_master_secret": True, "secure_renegotiation": True, "accepted": None,
         "trust": {"verdict": "pass", "reason": "trusted"}, "name": {"verdict": "pass", "reason": "named"},
     },
     "certificates": [LEAF, ROOT],

@@ -24,7 +24,7 @@ LEAF, RSA = issue(NAME, ROOT), issue(NAME, ROOT, kind="rsa")
 
 def see(behaviour: Behaviour, **look: object) -> dict:
     with MailServer(behaviour) as server:
-        facts = probe(Target("127.0.0.1", server.port, server_name=NAME), Look(**{"ca_content": ROOT.pem, "timeout": 10.0, **look}))
+        facts = probe(Target(NAME, server.port, address="127.0.0.1"), Look(**{"ca_content": ROOT.pem, "timeout": 10.0, **look}))
         facts["connections"] = server.connections
         return facts
 
@@ -121,13 +121,16 @@ def test_whether_words_in_the_clear_are_obeyed_is_unknown_where_tls_was_refused_
     assert facts["smtp"]["injected"] in (None, True) and verdict(facts, "command_injection")[0] != "pass"
 
 
-def test_only_the_leaf_is_seen_where_python_tells_no_more_and_what_hangs_on_the_rest_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_python_tells_only_the_leaf_a_short_look_knows_no_more_and_a_standard_one_reads_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(handshake, "_certificates", lambda done: ([done.getpeercert(binary_form=True)], False))
-    only = (ssl.TLSVersion.TLSv1_3, ssl.TLSVersion.TLSv1_3)
-    facts = see(Behaviour(chain=LEAF, more=(ROOT,), versions=only))
-    assert [chain["whole"] for chain in facts["chains"]] == [False] and verdict(facts, "chain_order")[0] == "unknown"
-    assert verdict(facts, "deployed_chain", chains=((LEAF.sha256, ROOT.sha256),))[0] == "unknown"
-    assert verdict(see(Behaviour(chain=LEAF, more=(ROOT,))), "chain_order")[0] == "pass"
+    only = Behaviour(chain=LEAF, more=(ROOT,), versions=(ssl.TLSVersion.TLSv1_3, ssl.TLSVersion.TLSv1_3))
+    short, deployed = see(only, depth="handshake"), {"chains": ((LEAF.sha256, ROOT.sha256),)}
+    assert [chain["whole"] for chain in short["chains"]] == [False] and verdict(short, "deployed_chain", **deployed)[0] == "unknown"
+    assert verdict(short, "chain_order")[0] == "unknown"
+    for behaviour in (only, Behaviour(chain=LEAF, more=(ROOT,))):
+        facts = see(behaviour)
+        assert [chain["whole"] for chain in facts["chains"]] == [True]
+        assert (verdict(facts, "chain_order")[0], verdict(facts, "deployed_chain", **deployed)[0]) == ("pass", "pass")
 
 
 def test_a_wrapped_service_that_turns_us_away_is_not_reachable() -> None:
@@ -145,7 +148,7 @@ def test_a_short_look_can_pass() -> None:
 def test_of_tls_1_3_alone_nothing_older_is_asked_in_vain() -> None:
     facts = see(Behaviour(chain=LEAF, versions=(ssl.TLSVersion.TLSv1_3, ssl.TLSVersion.TLSv1_3)))
     assert {answer["verdict"] for answer in facts["tls"]["suites"].values()} == {"refused"} and facts["tls"]["order"] is None
-    assert facts["tls"]["versions"]["TLSv1.2"]["verdict"] == "refused" and facts["connections"] <= 10
+    assert facts["tls"]["versions"]["TLSv1.2"]["verdict"] == "refused" and facts["connections"] <= 11
 
 
 def test_a_server_that_speaks_tls_1_2_at_most_is_asked_about_1_3_with_every_group() -> None:

@@ -135,7 +135,7 @@ def test_a_name_in_another_script_is_taken_as_postfix_has_it(name: str, labels: 
 
 
 def test_what_dns_can_not_hold_is_no_name() -> None:
-    for nothing in ("", ".", "..", "...", "a..b", "mx.example..", "a" * 64):
+    for nothing in ("", ".", "..", "...", "a..b", "mx.example..", "a" * 64, "mx\x00.example.org", "mx .example", "mx\n"):
         with pytest.raises(UnicodeError):
             ascii_name(nothing)
 
