@@ -65,8 +65,9 @@ def _answer(answer: dict | None) -> dict:
 
 def _chain(chain: dict) -> dict:
     return {
-        "whole": False, "ordered": None, "sni": None, "needless": (),
+        "whole": False, "ordered": None, "sni": None,
         **chain,
+        "needless": chain.get("needless") or (),
         "algorithm": chain.get("algorithm") or "unreadable",
         "connections": chain.get("connections") or 0,
         "trust": _answer(chain.get("trust")),

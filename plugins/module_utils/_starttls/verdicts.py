@@ -120,7 +120,8 @@ def validity(facts: dict, expectation: Expectation) -> Seen:
     (first, chain) = min(judged, key=lambda pair: pair[0]["days_left"])
     observed = "%s %s%s" % (first["subject"], ending(first), _to_whom(chain))
     for certificate in spare:
-        if certificate["days_left"] is not None and (certificate["days_left"] < expectation.min_days_left or certificate["not_before"] > now):
+        days, begins = certificate["days_left"], certificate["not_before"]
+        if None not in (days, begins) and (days < expectation.min_days_left or begins > now):
             observed += "; %s, which is sent too (%s to %s), is not needed" % (
                 certificate["subject"], certificate["not_before"], certificate["not_after"])
     for certificate, chain in judged:
