@@ -10,5 +10,25 @@ from limits import Limit
 #: {whose posttls-finger: the host it is on}; y-servers has Debian 12's.
 RELEASES = {"posttls-finger of Postfix 3.5": "y-bullseye", "posttls-finger of Postfix 3.7": "y-servers",
             "posttls-finger of Postfix 3.10": "y-trixie", "posttls-finger of Postfix 3.11": "y-forky"}
+_OLD, *_NEW = RELEASES
 
-DIFFERENCES: tuple = ()
+_OTHERS = names_of("second-expired", "second-expired-tls13", "third-expired")
+#: Where the first that OpenSSL's client and server agree on is the good one: an OpenSSL server with ECDSA takes that, GnuTLS and Go the first they have.
+_GOOD_FIRST = names_of("second-expired", "second-expired-tls13", servers=("exim", "chasquid")) + names_of("third-expired")
+_ONE_CHAIN = "it looks at the chain of one handshake, and its own offer decides which"
+_DEMANDED = names_of("client-demanded", servers=("exim", "stunnel", "aiosmtpd")) + names_of("client-demanded-tls12", servers=("exim", "stunnel", "aiosmtpd"))
+_TLS10 = names_of("tls10-only")
+
+DIFFERENCES = (
+    Limit("gnutls-cli", "trust", _ONE_CHAIN, unsaid="no", added="yes", hosts=_OTHERS),
+    Limit("gnutls-cli", "validity", _ONE_CHAIN, unsaid="no", added="yes", hosts=_OTHERS),
+    *(Limit(release, "trust", _ONE_CHAIN, unsaid="no", added="yes", hosts=tuple(sorted(_GOOD_FIRST, key=_OTHERS.index))) for release in RELEASES),
+    Limit("gnutls-cli", "trust", "it sends a server name, and Postfix by default sends none", unsaid="no", added="yes", hosts=names_of("unnamed-self-signed")),
+    Limit(_OLD, "trust", "OpenSSL 1.1.1 takes SHA-1 at security level 1", unsaid="no", added="yes", hosts=names_of("sha1")),
+    Limit(_OLD, "trust", "OpenSSL 1.1.1 speaks TLS 1.0 at security level 1", unsaid="no", added="yes", hosts=_TLS10),
+    Limit("gnutls-cli", "trust", "GnuTLS trusts a chain whatever the version", unsaid="no", added="yes", hosts=_TLS10),
+    *(Limit(release, "answer", "at level secure, where OpenSSL 3 has no TLS 1.0; our handshake is as lenient as level may", unsaid="yes", added="no", hosts=_TLS10)
+      for release in _NEW),
+    Limit("gnutls-cli", "versions", "it tells of handshakes that were finished, we of a version that the server has chosen", unsaid=r"\S+ accepted",
+          added=r"\S+ refused", hosts=tuple(sorted(_DEMANDED))),
+)

@@ -47,7 +47,7 @@ class Wanted:
 class Server(NamedTuple):
     """files(wanted, folder, port): its configuration. takes: fields of Wanted beside the number of chains, which is at most `chains`. owner: who has to
     read its keys. protocol: of the verifier. stock: {check: verdict} of what does not pass with the versions it has by default; always: with any.
-    only: names of faults, where it would fail in the same way with all.
+    only: names of faults, where it would fail in the same way with all. hangs: where it fails, it takes all the time there is.
     """
 
     name: str
@@ -59,6 +59,7 @@ class Server(NamedTuple):
     stock: tuple = ()
     always: tuple = ()
     only: tuple = ()
+    hangs: bool = False
 
 
 def _gnutls(version: str) -> str:
@@ -79,8 +80,6 @@ def _exim(wanted: Wanted, folder: str, port: int) -> dict:
         lines.append("tls_require_ciphers = NORMAL:-VERS-ALL:%s" % ":".join("+VERS-" + _gnutls(version) for version in wanted.versions))
     if wanted.client:
         lines += ["tls_verify_hosts = *", "tls_verify_certificates = %s/ca.pem" % folder]
-    if wanted.dh:
-        lines.append("tls_dhparam = %s/dh.pem" % folder)
     rules = ["begin acl", "taken:", "  accept", "greeted:", "  accept delay = %ds" % wanted.pause]
     routes = ["begin routers", "all:", "  driver = accept", "  transport = bin", "begin transports", "bin:", "  driver = appendfile", "  file = /dev/null"]
     return {
@@ -142,7 +141,7 @@ def _sendmail(wanted: Wanted, folder: str, port: int) -> dict:
         "define(`STATUS_FILE', `')", "define(`confCACERT', `%s/0.pem')" % folder, "define(`confCACERT_PATH', `%s')" % folder,
         "define(`confSERVER_CERT', `%s/0.pem')" % folder, "define(`confSERVER_KEY', `%s/0.key')" % folder, "define(`confTLS_SRV_OPTIONS', `V')",
         "define(`confSERVER_SSL_OPTIONS', `%s')" % " ".join(refused), "define(`confDOMAIN_NAME', `%s')" % NAME, "define(`ALIAS_FILE', `')",
-        "define(`confDH_PARAMETERS', `%s')" % (folder + "/dh.pem" if wanted.dh else "2048"), "define(`confSERVICE_SWITCH_FILE', `%s/switch')" % folder,
+        "define(`confDH_PARAMETERS', `2048')", "define(`confSERVICE_SWITCH_FILE', `%s/switch')" % folder,
         "define(`confTO_IDENT', `0')", "FEATURE(`no_default_msa')", "DAEMON_OPTIONS(`Port=%d, Name=MTA, Family=inet')" % port,
     ]
     if wanted.any_level:
@@ -169,13 +168,11 @@ def _dovecot(wanted: Wanted, folder: str, port: int) -> dict:
         lines.append("ssl_min_protocol = %s" % wanted.oldest)
     if wanted.any_level:
         lines.append("ssl_cipher_list = ALL:!aNULL:@SECLEVEL=0")
-    if wanted.client:
-        lines += ["ssl_ca = <%s/ca.pem" % folder, "ssl_verify_client_cert = yes", "auth_ssl_require_client_cert = yes"]
     return {"dovecot.conf": "\n".join(lines) + "\n", "start": "mkdir -p run && chmod 755 . run && exec dovecot -F -c %s/dovecot.conf\n" % folder}
 
 
 def _courier(wanted: Wanted, folder: str, port: int) -> dict:
-    settings = {"TLS_CERTFILE": folder + "/0.both", "TLS_DHPARAMS": folder + "/dh.pem"}
+    settings = {"TLS_CERTFILE": folder + "/0.both"}
     if wanted.oldest:
         settings["TLS_PRIORITY"] = "NORMAL:-VERS-ALL:%s" % ":".join("+VERS-" + _gnutls(version) for version in wanted.versions)
     if wanted.client:
@@ -204,6 +201,14 @@ def _opensmtpd(_wanted: Wanted, folder: str, port: int) -> dict:
     }
 
 
+def _gnutls_serv(_wanted: Wanted, folder: str, port: int) -> dict:
+    """Behind what speaks SMTP up to STARTTLS; within TLS it says again what it is told."""
+    return {
+        "start": "gnutls-serv --quiet --echo --port=%d --x509certfile=%s/0.pem --x509keyfile=%s/0.key --dhparams=%s/dh.pem &\n"
+                 "exec python3 /opt/foreign/starttls_front.py %d %d\n" % (port + 5000, folder, folder, folder, port, port + 5000),
+    }
+
+
 def _as_json(wanted: Wanted, folder: str, port: int) -> str:
     """For the servers that are libraries."""
     return json.dumps({
@@ -214,16 +219,17 @@ def _as_json(wanted: Wanted, folder: str, port: int) -> str:
 
 
 SERVERS = (
-    Server("exim", _exim, frozenset(("weak", "oldest", "newest", "client", "dh", "named", "pause")), chains=3, owner="Debian-exim",
+    Server("exim", _exim, frozenset(("weak", "oldest", "newest", "client", "named", "pause")), chains=3, owner="Debian-exim",
            stock=(("versions", "fail"),)),
     Server("nginx", _nginx, frozenset(("weak", "oldest", "newest", "client", "dh", "curves", "pause")), chains=3),
     Server("stunnel", _stunnel, frozenset(("weak", "oldest", "newest", "client", "curves"))),
     Server("aiosmtpd", _aiosmtpd, frozenset(("weak", "newest", "oldest", "client", "requires_tls")), chains=2),
-    Server("sendmail", _sendmail, frozenset(("oldest", "newest", "dh", "pause"))),
-    Server("dovecot", _dovecot, frozenset(("weak", "oldest", "client", "dh")), chains=2, protocol="submission"),
-    Server("courier", _courier, frozenset(("weak", "oldest", "newest", "client", "dh")), owner="courier", stock=(("versions", "fail"),)),
+    Server("sendmail", _sendmail, frozenset(("oldest", "newest", "pause"))),
+    Server("dovecot", _dovecot, frozenset(("weak", "oldest", "dh")), chains=2, protocol="submission"),
+    Server("courier", _courier, frozenset(("weak", "oldest", "newest", "client")), owner="courier", stock=(("versions", "fail"),)),
     Server("chasquid", _chasquid, frozenset(), chains=2, always=(("versions", "fail"),)),
-    Server("opensmtpd", _opensmtpd, frozenset(), always=(("handshake", "fail"),), only=("healthy",)),
+    Server("gnutls-serv", _gnutls_serv, frozenset(("dh",)), only=("dh1024",)),
+    Server("opensmtpd", _opensmtpd, frozenset(), always=(("handshake", "fail"),), only=("healthy",), hangs=True),
     Server("nodemailer", _nodemailer, frozenset(("weak", "oldest", "newest", "client", "named", "requires_tls")), chains=3, stock=(("auth_before_tls", "fail"),)),
 )
 BY_SERVER = {server.name: server for server in SERVERS}

@@ -44,14 +44,15 @@ class Cases:
             judges.trust_root(host)
         prepare(self._hosts["y-servers"])
         self._pool = ThreadPoolExecutor(SIDE_BY_SIDE)
-        self._views: dict[str, Future] = {named(case): self._pool.submit(self._look, *case) for case in wanted}
+        slowest_first = sorted(wanted, key=lambda case: not (case[1].wants.pause or case[0].hangs))
+        self._views: dict[str, Future] = {named(case): self._pool.submit(self._look, *case) for case in slowest_first}
 
     def _look(self, server: Server, fault: Fault) -> Views:
         servers, trixie = self._hosts["y-servers"], self._hosts["y-trixie"]
         with running(servers, server, fault) as where:
             ours, observed = judges.we(server, fault, where, str(self._ca_file))
             said = {"we": ours, "the table": {"checks": {"%s %s" % row for row in failing(server, fault).items()}}}
-            if not fault.wants.pause:  # they ask one question after the other
+            if not (fault.wants.pause or server.hangs):  # they ask one question after the other
                 said.update({"s_client": judges.s_client(trixie, fault, where), "gnutls-cli": judges.gnutls_cli(servers, where),
                              "sslscan": judges.sslscan(where)})
             said.update({release: judges.posttls_finger(self._hosts[name], fault, where) for release, name in RELEASES.items()})

@@ -8,9 +8,10 @@ from typing import Iterator
 import pytest
 from capture import Capture
 from cells import CELLS, EXPECTED, LEVELS, domain
-from conftest import WAIT, WIRE, Mail, tries
+from conftest import WAIT, WIRE, Mail
 from post import wait
 from reach import Host
+from tried import tries
 
 
 def key_and_chain(host: Host, key: str, chain: str) -> None:

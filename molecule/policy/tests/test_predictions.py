@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Iterator
 
 import pytest
-from conftest import tries
 from cryptography.x509 import ExtendedKeyUsage
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from issuing import issue
 from post import wait
 from reach import Host, ask
+from tried import tries
 
 #: Postfix 3.10, 3.11, 3.7 and 3.5.
 SENDERS = ("s-sender", "s-plain", "s-wrapped", "s-tls10")

@@ -9,9 +9,9 @@ from typing import Iterator
 
 import pytest
 from cells import domain
-from conftest import tries
 from post import wait
 from reach import Host, ask, play
+from tried import tries
 
 CONVERGE = Path(__file__).resolve().parents[1] / "converge.yml"
 WRONG = ":".join(["AB"] * 32)

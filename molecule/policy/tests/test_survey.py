@@ -10,10 +10,10 @@ from typing import Iterator
 import pytest
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._policy.outcome import TOLD, Demand, outcome
 from cells import CELLS, EXPECTED, PARTNERS, destination, digest, domain
-from conftest import tries
 from issuing import issue
 from post import wait
 from reach import Host, ask, play
+from tried import tries
 
 PLAYBOOK = Path(__file__).resolve().parents[3] / "playbooks" / "survey.yml"
 SURVEYED = ("encrypt", "verify", "secure")
