@@ -59,7 +59,7 @@ options:
     type: str
     default: starttls-verify.invalid
   source_address:
-    description: With O(probe=true), the IP address of this host to connect from.
+    description: With O(probe=true), the IP address of this host to connect from, to servers of its family. The default is Postfix's own.
     type: str
 notes:
   - The address is taken as it is. What canonical and virtual aliases make of it comes before, and is not followed.
@@ -191,6 +191,10 @@ results:
           description:
             - What becomes of a message today. C(delivered) says whether it leaves; C(word) is what the log says of the connection, V(Verified),
               V(Trusted), V(Untrusted) or V(Anonymous), or V(clear); C(reason) says why it waits, or goes in the clear though TLS was asked for.
+            - Where a server has several addresses, or a destination several servers, they are tried in Postfix's order; where the order is left to chance,
+              C(reason) says so, and the worse counts. What a server says to a recipient is not asked, so greylisting there is not foreseen.
+            - Where TLS fails at V(may), it is what becomes of the message once Postfix tries it again without. Where a server wants a certificate
+              of this host and it has one, C(delivered) is false and C(reason) says that it is not known.
             - At V(dane) and V(dane-only), the host's resolver says whether DNSSEC vouches for TLSA records, as it does to Postfix.
             - V(null) where it can't be told, as with digests that are not SHA-256, or where C(lmtp) delivers.
           type: dict

@@ -56,18 +56,25 @@ options:
     type: str
     default: starttls-verify.invalid
   source_address:
-    description: IP address of this host to connect from.
+    description:
+      - IP address of this host to connect from, to servers of its family. The default is Postfix's own (C(smtp_bind_address), C(smtp_bind_address6), or the
+        only address in C(inet_interfaces)).
     type: str
   min_days_left:
     description: Where a certificate that a level rests on ends sooner than in so many days, RV(results[].why) says so.
     type: int
     default: 14
 notes:
-  - A server that is the MX of many domains is looked at once, with six connections as a rule, after which it is left alone.
+  - A server that is the MX of many domains is looked at once, with six connections as a rule to each of its addresses, after which it is left
+    alone.
   - Like Postfix it sends no server name (SNI) unless C(smtp_tls_servername) says so, and takes a certificate's common name where it has no
     DNS name. Protocol versions are those of C(smtp_tls_mandatory_protocols); grades of ciphers are not compared.
   - What C(-o) in C(master.cf) changes for one transport is not known here. A port that speaks TLS from the first byte is looked at that way.
-  - Only the first address of a server that answers is looked at.
+  - Servers are looked at at every address that Postfix would use, in its order and from where it would connect (C(inet_protocols),
+    C(smtp_address_preference), C(smtp_host_lookup), C(smtp_bind_address), C(smtp_bind_address6), C(smtp_bind_address_enforce)), up to
+    C(smtp_mx_address_limit) of them. Without dnspython names of servers are looked up as the system does, C(/etc/hosts) included.
+  - At C(verify) and C(secure) Postfix has OpenSSL refuse more than below (security level 1), and so does this, with the OpenSSL of this host.
+  - Where mail could only go in the clear, one connection more asks what the server says to C(MAIL) there. What it says to a recipient is not asked.
   - A look is of today. MX records without DNSSEC can be forged, so read the names in C(match) before you rely on them. TLSA records are not
     looked up, so C(dane) and C(dane-only) are never proposed.
 seealso:
@@ -106,7 +113,9 @@ results:
       type: str
       sample: example.org
     hosts:
-      description: Its servers, in the order in which Postfix tries them. There is none where the destination itself can't be.
+      description:
+        - Its servers, one entry for each address that Postfix would connect to, in its order; where C(smtp_randomize_addresses) leaves the order to
+          chance, in one of those. Those without such an address come last. There is none where the destination itself can't be.
       type: list
       elements: dict
       contains:
@@ -127,7 +136,7 @@ results:
           type: str
           sample: smtp
         address:
-          description: The address that was looked at, V(null) where none answered.
+          description: The address that was looked at, V(null) where it has none for this host.
           type: str
           sample: 192.0.2.25
         reachable:
@@ -185,7 +194,7 @@ results:
     strongest:
       description:
         - The strongest level that would not stop mail today. V(may) is mail that leaves, and may do so in the clear. V(unknown) is
-          where not even that was seen.
+          where not even that was seen, or where no mail would leave.
       type: str
       sample: secure
     entry:

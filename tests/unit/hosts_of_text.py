@@ -51,7 +51,7 @@ def postconf(parameters: dict, tables: dict | None = None, **answers: str) -> Ca
         wanted = [word for word in rest if word != "-o" and "=" not in word] or values
         for _depth in range(5):
             values = {name: re.sub(r"\$(\w+)", lambda match: values.get(match.group(1), ""), value) for name, value in values.items()}
-        return 0, "".join("%s = %s\n" % (name, values[name]) for name in wanted), ""
+        return 0, "".join("%s = %s\n" % (name, values[name]) for name in wanted if name in values), ""  # others it does not know
     return run
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A name server on loopback that answers MX questions as told: a fake, because the machine that runs unit tests has no zone to ask, and
+"""A name server on loopback that answers questions for MX records and addresses as told: a fake, because the machine that runs unit tests has no zone to ask, and
 no real server is silent or broken on demand. Questions and answers are real datagrams of RFC 1035, made by dnspython."""
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ import threading
 import dns.flags
 import dns.message
 import dns.rcode
+import dns.rdatatype
 import dns.resolver
 import dns.rrset
 
 
 class NameServer:
-    """records: {domain: [(preference, host)], [] for a domain without MX, or a name of dns.rcode}; any other domain does not exist.
+    """records: {domain: [(preference, host)], [] for a domain without MX, {"A": addresses, "AAAA": addresses}, or a name of dns.rcode}; any other
+    domain does not exist.
 
     A domain of None is one for which no answer ever comes.
     """
@@ -55,6 +57,10 @@ class NameServer:
             return None
         if isinstance(told, str):
             answer.set_rcode(dns.rcode.from_text(told))
+        elif isinstance(told, dict):
+            kind = dns.rdatatype.to_text(query.question[0].rdtype)
+            if told.get(kind):
+                answer.answer.append(dns.rrset.from_text(name, 300, "IN", kind, *told[kind]))
         elif told:
             written = ["%d %s" % (preference, host if host == "." else host + ".") for preference, host in told]
             answer.answer.append(dns.rrset.from_text(name, 300, "IN", "MX", *written))

@@ -21,6 +21,7 @@ _SEEN: dict = {}
 _LINE = re.compile(
     r"/smtp\[(?P<pid>\d+)\]: (?:(?P<word>\w+) TLS connection (?:established|reused) to |"
     r"(?:server )?certificate verification failed for [^ ]+: (?P<fault>.*)|warning: (?P<warning>smtp_tls_.*)|"
+    r"\w+: (?P<lost>(?:lost connection|conversation) with .*)$|"
     r"\w+: to=<admin@(?P<domain>[^>]+)>, .*status=(?P<status>\w+) \((?P<reason>.*)\)$)"
 )
 
@@ -50,6 +51,8 @@ def tries(log: str) -> dict:
     for line in filter(None, map(_LINE.search, log.splitlines())):
         if line["word"]:
             words[line["pid"]] = line["word"]
+        elif line["lost"]:
+            words.pop(line["pid"], None)  # what comes next is another connection
         elif not line["status"]:
             faults[line["pid"]] = ": " + (line["fault"] or line["warning"])
         else:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._error import PostfixTlsError
-from ansible_collections.mailsec.postfix_tls.plugins.module_utils._policy.outcome import Demand, Outcome, matched, outcome
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._policy.outcome import Attempt, Demand, Outcome, attempt, matched
 
 LEVELS = ("dane", "dane-only")
 
@@ -68,25 +68,29 @@ def look(domain: str | None, host: str, port: int, seconds: float) -> Tlsa:
     return Tlsa(signed, records if signed else ())
 
 
-def decided(demand: Demand, facts: dict, tlsa: Tlsa) -> Outcome | None:
-    """As outcome(), at one of LEVELS. None where it takes a digest that a look does not tell."""
+def decided(demand: Demand, facts: dict, tlsa: Tlsa) -> Attempt | None:
+    """As attempt(), at one of LEVELS. None where it takes a digest that a look does not tell."""
     if tlsa.problem:
-        return Outcome(False, "", tlsa.problem)
+        return _waits(tlsa.problem)
     if not tlsa.records:
         if demand.level == "dane":
-            return outcome(demand._replace(level="may"), facts)
-        return Outcome(False, "", "it has no TLSA records" if tlsa.signed else "DNSSEC does not vouch for it")
+            return attempt(demand.at_may(), facts)
+        return _waits("it has no TLSA records" if tlsa.signed else "DNSSEC does not vouch for it")
     usable = [record for record in tlsa.records if record.usage in (2, 3) and record.selector in (0, 1) and record.matching_type in (0, 1, 2)]
-    encrypted = outcome(demand._replace(level="encrypt"), facts)
+    encrypted = attempt(demand._replace(level="encrypt"), facts)
     if not usable and demand.level == "dane-only":
-        return Outcome(False, "", "none of its TLSA records is usable")
-    if not usable or not encrypted.delivered:
+        return _waits("none of its TLSA records is usable")
+    if not usable or not encrypted.found.delivered:
         return encrypted
     if any(_fits(record, demand, facts) for record in usable):
-        return Outcome(True, "Verified")
+        return Attempt("delivered", Outcome(True, "Verified"))
     if any(record.matching_type != 1 for record in usable):
         return None
-    return Outcome(False, "Untrusted", "its certificate fits none of its TLSA records")
+    return Attempt("next", Outcome(False, "Untrusted", "its certificate fits none of its TLSA records"))
+
+
+def _waits(reason: str) -> Attempt:
+    return Attempt("next", Outcome(False, "", reason))
 
 
 def _fits(record: Record, demand: Demand, facts: dict) -> bool:

@@ -105,7 +105,8 @@ class Explainer:
             level, attributes, wrong = parsed(text, self._host.version)
         if not wrong:
             level, wrong, lowered = effect(self._host, service, next_hop, level, attributes)
-        chosen = attributes.get("match") or re.split(r"[\s,:]+", own("tls_%s" % MATCHING[level]).strip()) if level in MATCHING else []
+        between = r"[\s,]+" if level == "fingerprint" else r"[\s,:]+"
+        chosen = attributes.get("match") or re.split(between, own("tls_%s" % MATCHING[level]).strip()) if level in MATCHING else []
         mandatory = "" if level == "may" else "mandatory_"
         return Policy(
             next_hop, key, source, text, level, attributes, [name for name in chosen if name],

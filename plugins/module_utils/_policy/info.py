@@ -7,7 +7,8 @@ from ansible_collections.mailsec.postfix_tls.plugins.module_utils._chain import 
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._policy import dane, partners, sender as senders
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._policy.explain import Explainer
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._policy.lookup import Lookup
-from ansible_collections.mailsec.postfix_tls.plugins.module_utils._policy.outcome import Demand, Outcome, bare, over_hosts
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._policy.outcome import Attempt, Demand, Outcome, asks_for_mail, attempt, bare, delivery
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._policy.sender import Sender
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.instance import Instance, Run
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls import options
 
@@ -46,29 +47,45 @@ def _look(results: list, params: dict, host: Instance) -> None:
         how = options.look(dict(params, depth=partners.DEPTH), ca_content="\n".join(source.text("tafile", path) for path in anchors) or None)
         sender = senders.of(host.of(clients[transport]), trusted=not params["ca_file"])
         sender = sender._replace(server_name=name or sender.server_name)
-        for partner in partners.look(list(hops), sender, how, options.concurrency(params)):
-            for policy in hops[partner.destination]:
-                found = Outcome(False, "", partner.problem) if partner.problem else _decided(policy, partner, params["timeout"])
-                policy["outcome"] = found and found._asdict()
+        found = partners.look(list(hops), sender, how, options.concurrency(params))
+        demands = [(policy, _demand(policy, sender), partner) for partner in found for policy in hops[partner.destination]]
+        records = _records(demands, params["timeout"])
+        undecided = [host for _policy, demand, partner in demands for host in partner.hosts if asks_for_mail(_of(demand, host, records), host.facts)]
+        partners.ask_for_mail(undecided, sender, how, options.concurrency(params))
+        for policy, demand, partner in demands:
+            told = Outcome(False, "", partner.problem) if partner.problem else delivery(
+                [(host.facts, _attempt(demand, host, records)) for host in partner.hosts], partner.ranks, sender.sessions)
+            policy["outcome"] = told and told._asdict()
 
 
-def _decided(policy: dict, partner: partners.Partner, seconds: float) -> Outcome | None:
-    demand = _demand(policy)
+def _records(demands: list, seconds: float) -> dict:
+    """{(domain, host, port): its Tlsa}, of those whose level asks for them."""
+    wanted = dict.fromkeys(_server(demand, host) for _policy, demand, partner in demands if demand.level in dane.LEVELS for host in partner.hosts)
+    return {server: dane.look(*server, seconds) for server in wanted}
+
+
+def _server(demand: Demand, host: partners.Host) -> tuple:
+    """As dane.look takes it."""
+    return None if host.preference is None else bare(demand.nexthop), host.name, host.facts["target"]["port"]
+
+
+def _of(demand: Demand, host: partners.Host, records: dict) -> Demand:
+    """What is asked of this host."""
+    tlsa = records.get(_server(demand, host)) if demand.level == "dane" else None
+    return demand.at_may() if tlsa and not tlsa.problem and not tlsa.records else demand
+
+
+def _attempt(demand: Demand, host: partners.Host, records: dict) -> Attempt | None:
     if demand.level not in dane.LEVELS:
-        return over_hosts(demand, [host.facts for host in partner.hosts])
-    found = []
-    for host in partner.hosts:
-        tlsa = dane.look(None if host.preference is None else bare(partner.destination), host.name, host.facts["target"]["port"], seconds)
-        found.append(dane.decided(demand, host.facts, tlsa))
-        if found[-1] is None or found[-1].delivered:
-            return found[-1]
-    return found[0]
+        return attempt(demand, host.facts)
+    return dane.decided(demand, host.facts, records[_server(demand, host)])
 
 
-def _demand(policy: dict) -> Demand:
+def _demand(policy: dict, sender: Sender) -> Demand:
     digests = tuple(policy["match"]) if policy["level"] == "fingerprint" else ()
     return Demand(
-        policy["level"], () if digests else tuple(policy["match"]), policy["protocols"], digests, policy["next_hop"], policy["wrapper"],
+        policy["level"], () if digests else tuple(policy["match"]), policy["protocols"], digests, policy["next_hop"], policy["wrapper"], sender.certificate,
+        policy["attributes"].get("protocols") or sender.optional_protocols,
     )
 
 

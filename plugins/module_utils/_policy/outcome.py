@@ -11,6 +11,7 @@ IP address in a certificate counts where the host is one. In both cases the stri
 from __future__ import annotations
 
 import re
+import ssl
 from typing import NamedTuple
 
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix import protocol_list
@@ -27,6 +28,16 @@ PROTOCOLS = "!SSLv2, !SSLv3"
 #: Of suites that need no certificate: at may and encrypt Postfix offers them, a verifying peer does not. As in Look.sets.
 ANONYMOUS = "anonymous"
 
+#: Levels at which Postfix has OpenSSL's security level 1 for the whole connection, and 0 below. Source: tls_client_start() of Postfix's tls_client.c.
+_AUTHENTICATED = ("fingerprint", "verify", "secure")
+#: What security level 1 does not speak, from this release of OpenSSL on (SSL_CTX_set_security_level(3)).
+_NOT_AT_LEVEL_1 = ("SSLv3", "TLSv1", "TLSv1.1")
+_SINCE = (3, 0)
+
+#: What a reason has where the server wants the client to show a certificate.
+_CLIENT = re.compile("client certificate|certificate required", re.IGNORECASE)
+#: Words of the log, the worst first; "" for mail that is returned.
+_BEST = ("", "clear", "Anonymous", "Untrusted", "Trusted", "Verified")
 _LATER = "; Postfix tries again without TLS, once the message is older than minimal_backoff_time"
 
 
@@ -34,7 +45,9 @@ class Demand(NamedTuple):
     """What a policy asks for. match: as in smtp_tls_policy_maps, names, .names, nexthop, hostname, dot-nexthop; () for the level's own.
 
     protocols: a list as in smtp_tls_protocols. fingerprints: SHA-256, hexadecimal, of the certificate or its public key.
-    nexthop: as a message is sent to, C(example.org), C([mx.example.org]:587). wrapper: smtp_tls_wrappermode.
+    nexthop: as a message is sent to, C(example.org), C([mx.example.org]:587). wrapper: smtp_tls_wrappermode. certificate: whether this host has
+    one to show where it is asked for. optional: protocols where level dane comes to may, "" for the same. openssl: release of the library that Postfix
+    has.
     """
 
     level: str
@@ -43,6 +56,13 @@ class Demand(NamedTuple):
     fingerprints: tuple = ()
     nexthop: str = ""
     wrapper: bool = False
+    certificate: bool = False
+    optional: str = ""
+    openssl: tuple = ssl.OPENSSL_VERSION_INFO[:2]
+
+    def at_may(self) -> Demand:
+        """Of level dane, where a server has no TLSA records. Source: TLS_README "DANE TLS authentication"."""
+        return self._replace(level="may", protocols=self.optional or self.protocols)
 
 
 class Outcome(NamedTuple):
@@ -56,39 +76,111 @@ class Outcome(NamedTuple):
     reason: str = ""
 
 
+class Attempt(NamedTuple):
+    """What comes of one server. kind: delivered; returned, where mail goes back at once and no other server is tried; next, where another one is;
+    later, where another one is, and where none takes it a second try in the clear ends as found and then say. counts: towards smtp_mx_session_limit.
+    """
+
+    kind: str
+    found: Outcome
+    then: str = ""
+    counts: bool = False
+
+
 def outcome(demand: Demand, facts: dict) -> Outcome:
     """facts: RV(results[]) of starttls_info, of a look that asked for versions. What was not seen never delivers.
 
     Raises PostfixTlsError for protocols that Postfix does not know.
     """
+    return attempt(demand, facts).found
+
+
+def attempt(demand: Demand, facts: dict) -> Attempt:
+    """As outcome, with what comes after it where there are other servers."""
     if demand.level not in TOLD:
-        return Outcome(False, "", "level %s is decided by TLSA records, which are not looked at" % demand.level)
+        return Attempt("next", Outcome(False, "", "level %s is decided by TLSA records, which are not looked at" % demand.level))
     wrong = _unreachable(demand, facts)
     if wrong:
-        return Outcome(False, "", wrong)
+        return Attempt("next", Outcome(False, "", wrong))
     if demand.level == "none":
         return _in_the_clear(facts, "")
-    wrong, later = _without_tls(demand, facts)
+    wrong, clear = _without_tls(demand, facts)
+    if wrong and demand.level == "may" and clear is not None:
+        found = _in_the_clear(facts, wrong + clear)
+        return found._replace(kind="later", then=found.kind) if clear else found
     if wrong:
-        return _in_the_clear(facts, wrong + later) if demand.level == "may" else Outcome(False, "", wrong)
+        return Attempt("returned" if _refused_for_good(facts) else "next", Outcome(False, "", wrong))
     if demand.level in ("may", "encrypt"):
-        return Outcome(True, _word(facts))
+        return _tried(Outcome(True, _word(facts)))
     if not facts["certificates"]:
-        return Outcome(False, "Anonymous", "it shows no certificate")
-    return _by_fingerprint(demand, facts) if demand.level == "fingerprint" else _by_name(demand, facts)
+        return _tried(Outcome(False, "Anonymous", "it shows no certificate"))
+    return _tried(_by_fingerprint(demand, facts) if demand.level == "fingerprint" else _by_name(demand, facts))
 
 
-def over_hosts(demand: Demand, several: list) -> Outcome:
-    """Of a destination with several hosts, facts of each in the order of preference: mail leaves by the first that takes it at once.
+def _tried(found: Outcome) -> Attempt:
+    return Attempt("delivered" if found.delivered else "next", found)
 
-    reason: of all that would not take it, each with its name, even where another one does.
+
+def asks_for_mail(demand: Demand, facts: dict) -> bool:
+    """Whether it decides what the server says to MAIL in the clear, and that is not known yet."""
+    if demand.level not in ("none", "may") or _unreachable(demand, facts) or facts["smtp"]["mail_before_tls"] is not None:
+        return False
+    if demand.level == "none":
+        return True
+    wrong, clear = _without_tls(demand._replace(level="may"), facts)
+    return bool(wrong) and clear is not None
+
+
+def over_hosts(demand: Demand, several: list, ranks: list | None = None, sessions: int = 2) -> Outcome:
+    """Of a destination with several servers, facts of each in Postfix's order: what becomes of mail there. Others as of delivery()."""
+    return delivery([(facts, attempt(demand, facts)) for facts in several], ranks, sessions)
+
+
+def delivery(seen: list, ranks: list | None = None, sessions: int = 2) -> Outcome | None:
+    """seen: [(facts, Attempt)] in Postfix's order, an Attempt of None is one that can't be told. ranks: of each; those of the same one are tried in any
+    order, and then the worse counts. sessions: how many may turn mail away (smtp_mx_session_limit), 0 for any number.
+
+    Mail leaves by the first that takes it at once. reason: of all that would not take it, each with its name, even where another one does.
     """
-    seen = [(facts["target"]["host"], outcome(demand, facts)) for facts in several]
-    takers = sorted((found for _host, found in seen if found.delivered), key=lambda found: found.reason.endswith(_LATER))
-    first = takers[0] if takers else Outcome(False, seen[0][1].word if seen else "")
-    told = [(host, found) for host, found in seen if not found.delivered or found is first]
-    reasons = ["%s: %s" % (host, found.reason) if len(seen) > 1 else found.reason for host, found in told if found.reason]
-    return first._replace(reason="; ".join(reasons) if seen else "it has no host")
+    if not seen:
+        return Outcome(False, "", "it has no host")
+    ranks = ranks or list(range(len(seen)))
+    at, chance = _decides(seen, ranks, sessions, False)
+    if at is None:
+        at, chance = _decides(seen, ranks, sessions, True)
+    if at is not None and seen[at][1] is None:
+        return None
+    first = seen[at][1].found if at is not None else Outcome(False, seen[0][1].found.word if seen[0][1] else "")
+    hosts = [facts["target"]["host"] for facts, _tried in seen]
+    reasons = []
+    for each, (facts, tried) in enumerate(seen):
+        if tried and tried.found.reason and (not tried.found.delivered or each == at):
+            address = "[%s]" % facts["target"]["address"] if hosts.count(hosts[each]) > 1 and facts["target"]["address"] else ""
+            reasons.append("%s%s: %s" % (hosts[each], address, tried.found.reason) if len(seen) > 1 else tried.found.reason)
+    left = "; which of them is tried first is left to chance" if chance and reasons else ""
+    return first._replace(reason="; ".join(reasons) + left)
+
+
+def _decides(seen: list, ranks: list, sessions: int, again: bool) -> tuple:
+    """(where in seen mail ends, None where it stays in the queue; whether chance decides between ends of several kinds).
+
+    again: at a second try, where TLS that fails is done without.
+    """
+    away = 0
+    for rank in sorted(set(ranks)):
+        ends = []
+        for at, (_facts, tried) in enumerate(seen):
+            if ranks[at] != rank:
+                continue
+            kind = tried.then if again and tried and tried.kind == "later" else tried and tried.kind
+            ends += [at] if kind in (None, "delivered", "returned") else []
+            away += bool(tried and tried.counts and (again or tried.kind != "later"))
+        if ends:
+            words = {at: seen[at][1].found.word if seen[at][1] and seen[at][1].found.delivered else "" for at in ends}
+            return min(ends, key=lambda at: _BEST.index(words[at])), len(set(words.values())) > 1
+        if sessions and away >= sessions:
+            break
+    return None, False
 
 
 def matched(demand: Demand, facts: dict) -> list:
@@ -121,15 +213,21 @@ def _unreachable(demand: Demand, facts: dict) -> str:
     return ""
 
 
-def _in_the_clear(facts: dict, reason: str) -> Outcome:
-    refusal = facts["smtp"]["mail_before_tls"] or ""
-    if refusal.startswith("530"):
-        return Outcome(False, "", "%sit takes no mail without TLS: %s" % (reason and "%s, and " % reason, refusal))
-    return Outcome(True, "clear", reason)
+def _in_the_clear(facts: dict, reason: str) -> Attempt:
+    """What the server says to MAIL decides: 2xx, 4xx or 5xx (RFC 5321 section 4.2.1); what it says to RCPT is not asked."""
+    reply = facts["smtp"]["mail_before_tls"] or ""
+    before = "%s, and " % reason if reason else ""
+    if reply.startswith("2"):
+        return Attempt("delivered", Outcome(True, "clear", reason))
+    if reply.startswith("5"):
+        return Attempt("returned", Outcome(False, "", "%sit takes no mail without TLS and Postfix returns it: %s" % (before, reply)))
+    if reply.startswith("4"):
+        return Attempt("next", Outcome(False, "", "%sit takes no mail without TLS now: %s" % (before, reply)), counts=True)
+    return Attempt("next", Outcome(False, "", "%swhether it takes mail without TLS is not known%s" % (before, reply and ": " + reply)))
 
 
 def _without_tls(demand: Demand, facts: dict) -> tuple:
-    """(why no TLS comes about, what Postfix does of it at level may), "" and "" where it does."""
+    """(why no TLS comes about, how Postfix goes on without at level may: "" at once, _LATER, None not at all), "" and "" where it does."""
     smtp, tls = facts["smtp"], facts["tls"]
     if smtp["starttls"] is False:
         return verdicts.starttls_offered(facts, None).observed, ""
@@ -138,15 +236,30 @@ def _without_tls(demand: Demand, facts: dict) -> tuple:
         return "it offers STARTTLS and answers %s" % reply, ""
     if tls is None:
         return facts["error"] or "the dialogue did not come so far", _LATER
-    if tls["handshake"] != "done" and not _anonymous(facts):
-        return "the handshake fails: %s" % tls["reason"], _LATER
-    wrong = _no_version(demand.protocols or PROTOCOLS, tls)
+    anonymous = _anonymous(facts)
+    done = tls["handshake"] == "done"
+    if not anonymous and not (done and smtp["ehlo_after_tls"] is not None):
+        wrong = (facts["error"] or "it does not answer EHLO within TLS") if done else tls["reason"]
+        if demand.certificate and (tls["version"] or _CLIENT.search(wrong or "")):
+            return "whether it takes this host's certificate is not known; it says to who has none: %s" % wrong, None
+        if done:
+            return "within TLS it takes no mail: %s" % wrong, None if re.search(r": \d{3} ", wrong) else _LATER
+        return "the handshake fails: %s" % wrong, _LATER
+    wrong = _no_version(demand, tls)
     return wrong, _LATER if wrong else ""
 
 
-def _no_version(protocols: str, tls: dict) -> str:
+def _refused_for_good(facts: dict) -> bool:
+    """Whether EHLO, and so HELO, is answered with 5xx within TLS: mail is returned then."""
+    done = facts["tls"] and facts["tls"]["handshake"] == "done" and facts["smtp"]["ehlo_after_tls"] is None
+    return bool(done and re.search(r"refused EHLO: 5\d\d ", facts["error"] or ""))
+
+
+def _no_version(demand: Demand, tls: dict) -> str:
     """Why there is none that both sides speak, "" where there is."""
-    ours = protocol_list.accepted(protocols)
+    ours = protocol_list.accepted(demand.protocols or PROTOCOLS)
+    if demand.level in _AUTHENTICATED and demand.openssl >= _SINCE:
+        ours = ours - set(_NOT_AT_LEVEL_1)
     answers = tls["versions"] or {tls["version"]: {"verdict": "accepted"}}
     theirs = [name for name in NAMES if answers.get(name, {}).get("verdict") == "accepted"]
     if ours & set(theirs):

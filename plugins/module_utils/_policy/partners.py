@@ -4,21 +4,26 @@
 
 A host that serves many destinations is looked at once. Of dnspython only what finds MX records is used, and it is loaded only where there
 are some to find. Source: RFC 5321 section 5.1, RFC 7505; postconf(5) smtp_host_lookup, smtp_dns_support_level, smtp_mx_address_limit,
-smtp_tls_servername.
+smtp_tls_servername, smtp_bind_address. Which addresses a host has, and in which order they are tried, addresses.py tells.
 """
 from __future__ import annotations
 
 import dataclasses
+import ipaddress
 import re
 import socket
 from concurrent.futures import ThreadPoolExecutor
 from typing import Callable, NamedTuple
 
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._error import PostfixTlsError
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._policy import addresses
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._policy.outcome import ANONYMOUS, bare
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._policy.sender import Sender
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls import options
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.connection import Deadline, connect, words
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.probe import probe_all
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.session import Session
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.smtp import Dialogue
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.target import Look, Target
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._tls.suites import SETS
 
@@ -33,19 +38,36 @@ _SMTPS = 465
 
 
 class Host(NamedTuple):
-    """preference: of its MX record, None where there is none. facts: RV(results[]) of starttls_info."""
+    """One address of a host. preference: of its MX record, None where there is none. facts: RV(results[]) of starttls_info.
+
+    rank: those of the same one are tried in any order.
+    """
 
     name: str
     preference: int | None
     facts: dict
+    rank: int = 0
 
 
 class Partner(NamedTuple):
-    """hosts: in the order in which they are tried. problem: why there are none, "" otherwise."""
+    """hosts: in the order in which they are tried. problem: why there are none, "" otherwise. left_out: addresses that are not tried, and so not
+    looked at.
+    """
 
     destination: str
     hosts: tuple = ()
     problem: str = ""
+    left_out: tuple = ()
+
+    @property
+    def facts(self) -> list:
+        """Of each host."""
+        return [host.facts for host in self.hosts]
+
+    @property
+    def ranks(self) -> list:
+        """Of each host."""
+        return [host.rank for host in self.hosts]
 
 
 class _Nowhere(Exception):
@@ -68,12 +90,36 @@ def look(destinations: list, sender: Sender, how: Look, concurrency: int = 32, r
     """
     how = dataclasses.replace(how, depth=DEPTH, ca_content=None if how.ca_file else how.ca_content or sender.ca_content)
     found = _find(destinations, sender, how.timeout, concurrency, resolve)
-    targets = {target: None for _problem, hosts in found for _preference, target in hosts}
-    facts = _look_at(list(targets), how, concurrency)
+    targets = {target: None for _problem, hosts, _left in found for _place, target in hosts if isinstance(target, Target)}
+    facts = _look_at(list(targets), sender, how, concurrency)
     return [
-        Partner(destination, tuple(Host(target.host, preference, facts[target]) for preference, target in hosts), problem)
-        for destination, (problem, hosts) in zip(destinations, found)
+        Partner(destination, tuple(
+            Host(place.host, place.preference, facts[target] if isinstance(target, Target) else target, place.rank) for place, target in hosts), problem, left)
+        for destination, (problem, hosts, left) in zip(destinations, found)
     ]
+
+
+def ask_for_mail(wanted: list, sender: Sender, how: Look, concurrency: int = 32) -> None:
+    """Has the facts of each of these hosts say what it answers to MAIL in the clear, with one more connection to each."""
+    servers = {id(host.facts["smtp"]): host.facts for host in wanted}
+    with ThreadPoolExecutor(max_workers=min(concurrency, len(servers) or 1)) as pool:
+        for facts, reply in zip(servers.values(), pool.map(lambda facts: _mail(facts["target"], sender, how), servers.values())):
+            facts["smtp"]["mail_before_tls"] = reply
+
+
+def _mail(target: dict, sender: Sender, how: Look) -> str:
+    """The reply to MAIL in the clear, or why there is none."""
+    deadline, host, port = Deadline(how.timeout), target["address"], target["port"]
+    try:
+        opened, _address = connect(host, port, deadline, _source(host, sender, how)[0])
+        with opened:
+            dialogue = Dialogue(opened)
+            for said in (dialogue.banner(), dialogue.command("EHLO %s" % how.ehlo_name), dialogue.command("MAIL FROM:<>")):
+                reply = said
+            dialogue.leave()
+        return str(reply)
+    except PostfixTlsError as error:
+        return error.reason
 
 
 def mail_exchangers(domain: str, seconds: float) -> list:
@@ -98,7 +144,7 @@ def mail_exchangers(domain: str, seconds: float) -> list:
 
 
 def _find(destinations: list, sender: Sender, seconds: float, concurrency: int, resolve: Resolve | None) -> list:
-    """[(problem, [(preference, Target)])]. Each domain is asked for once."""
+    """[(problem, [(Place, its Target, or facts where it has no address)], left out)]. Each domain and each host is asked for once."""
     parsed = [_DESTINATION.fullmatch(destination) for destination in destinations]
     domains = {match.group("name"): None for match in parsed if match and _has_mx(match.group("name"), sender)}
 
@@ -111,7 +157,12 @@ def _find(destinations: list, sender: Sender, seconds: float, concurrency: int, 
     if domains:
         with ThreadPoolExecutor(max_workers=min(concurrency, len(domains))) as pool:
             domains = dict(zip(domains, pool.map(asked, domains)))
-    return [_targets(match, domains, sender) for match in parsed]
+    several = [_hosts(match, domains, sender) for match in parsed]
+    named = list(dict.fromkeys(host for _problem, hosts in several for _preference, host in hosts))
+    with ThreadPoolExecutor(max_workers=min(concurrency, len(named) or 1)) as pool:
+        told = dict(zip(named, pool.map(lambda host: addresses.look_up(host, sender, seconds), named)))
+    return [_targets(match, problem, [(preference, host, *told[host]) for preference, host in hosts], sender)
+            for match, (problem, hosts) in zip(parsed, several)]
 
 
 def _has_mx(name: str, sender: Sender) -> bool:
@@ -122,68 +173,102 @@ def _in_order(records: list, domain: str, sender: Sender) -> list:
     """The hosts that are tried, first the preferred. RFC 7505 section 3; RFC 5321 section 5.1 for a domain without MX."""
     if [name for _preference, name in records] == ["."]:
         raise _Nowhere("it takes no mail, its MX says (RFC 7505)")
-    return sorted((preference, name) for preference, name in records if name != ".")[:sender.most or None] or [(None, domain)]
+    found = [(preference, name) for preference, name in records if name != "."] or [(None, domain)]
+    return sorted(found) if sender.shuffled else sorted(found, key=lambda record: record[0] or 0)
 
 
-def _targets(match: re.Match | None, domains: dict, sender: Sender) -> tuple:
-    """(problem, [(preference, Target)]) of one destination."""
+def _hosts(match: re.Match | None, domains: dict, sender: Sender) -> tuple:
+    """(problem, [(preference, host)]) of one destination."""
     if not match:
         return "it is not a name that mail goes to: write example.org, [relay.example.org] or [relay.example.org]:587", []
     name = match.group("name")
     if name.startswith("."):
         return "it stands for all its subdomains: name those that mail goes to", []
+    if "%" in name:
+        return "Postfix takes no address with a zone", []
     found = domains.get(name)
     if isinstance(found, _Nowhere) and not (sender.native and isinstance(found, _NoDomain)):
         return str(found), []
-    hosts = found if isinstance(found, list) else [(None, bare(name))]
+    return "", found if isinstance(found, list) else [(None, bare(name))]
+
+
+def _targets(match: re.Match | None, problem: str, hosts: list, sender: Sender) -> tuple:
+    """(problem, [(Place, Target or facts)], addresses that are left out) of one destination."""
+    if problem:
+        return problem, [], ()
+    places = addresses.in_order(hosts, sender)
     try:
-        port = _port(match.group("port"))
-        return "", [(preference, _target(host, port, bare(name), sender)) for preference, host in hosts]
+        port, nexthop = _port(match.group("port") or sender.port), bare(match.group("name"))
+        targets = [(place, _target(place, port, nexthop, sender)) for place in places if not place.left_out]
     except PostfixTlsError as error:
-        return error.reason, []
+        return error.reason, [], ()
+    found = [(place, target if place.address else _unreached(target, place.problem)) for place, target in targets]
+    return "", found, tuple("%s[%s]" % (place.host, place.address) for place in places if place.left_out)
 
 
-def _port(text: str | None) -> int:
-    text = text or "25"
+def _port(text: str) -> int:
     try:
         return int(text) if text.isdigit() else socket.getservbyname(text, "tcp")
     except OSError:
         raise PostfixTlsError("port", text, "no TCP port is known by the name %s" % text, "Write its number.") from None
 
 
-def _target(host: str, port: int, nexthop: str, sender: Sender) -> Target:
+def _target(place: addresses.Place, port: int, nexthop: str, sender: Sender) -> Target:
     """postconf(5) smtp_tls_servername: hostname, nexthop, or a name of its own; no SNI where it is empty."""
-    server_name = {"hostname": host, "nexthop": nexthop}.get(sender.server_name, sender.server_name)
+    server_name = {"hostname": place.host, "nexthop": nexthop}.get(sender.server_name, sender.server_name)
     protocol = "smtps" if sender.wrapper or port == _SMTPS else "smtp"
-    return Target(host, port, protocol, server_name or None, asks_by_name=bool(server_name))
+    return Target(place.host, port, protocol, server_name or None, place.address, bool(server_name))
 
 
-def _look_at(targets: list, how: Look, concurrency: int) -> dict:
-    """{target: facts}. What differs by its name alone is one server to who asks for no name, and is looked at once: a provider has a name for
-    each of many domains, and grants a stranger few connections at a time.
-    """
-    if not targets:
-        return {}
-    with ThreadPoolExecutor(max_workers=min(concurrency, len(targets))) as pool:
-        servers = list(pool.map(_server, targets))
-    first: dict = {}
-    for server, target in zip(servers, targets):
-        first.setdefault(server, target)
-    seen = dict(zip(first, _probe(list(first.values()), how, concurrency)))
+def _unreached(target: Target, reason: str) -> dict:
+    """Facts, as probe has them, of what was not connected to."""
+    told = {"host": target.host, "port": target.port, "protocol": target.protocol, "server_name": target.name, "address": target.address}
     return {
-        target: dict(seen[server], target=dict(seen[server]["target"], host=target.host, server_name=target.name))
-        for server, target in zip(servers, targets)
+        "target": told, "vantage": {"source": None, "own": None}, "reachable": False, "error": reason, "smtp": Session(target, Look()).smtp, "tls": None,
+        "certificates": [], "chains": [],
     }
 
 
+def _look_at(targets: list, sender: Sender, how: Look, concurrency: int) -> dict:
+    """{target: facts}. What differs by its name alone is one server to who asks for no name, and is looked at once: a provider has a name for
+    each of many domains, and grants a stranger few connections at a time.
+    """
+    first: dict = {}
+    for target in targets:
+        first.setdefault(_server(target), target)
+    seen, ways = {}, {}
+    for server, target in first.items():
+        source, problem = _source(target.address, sender, how)
+        if problem:
+            seen[server] = _unreached(target, problem)
+        else:
+            ways.setdefault(source, []).append((server, target))
+    for source, there in ways.items():
+        facts = _probe([target for _server, target in there], dataclasses.replace(how, source_address=source), concurrency)
+        seen.update((server, told) for (server, _target), told in zip(there, facts))
+    return {target: dict(seen[server], target=dict(seen[server]["target"], host=target.host, server_name=target.name))
+            for server, target in ((_server(target), target) for target in targets)}
+
+
 def _server(target: Target) -> tuple:
-    """What tells servers apart. A name without an address stands for itself; the look then tells of it."""
-    try:
-        found = socket.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM)
-        where = frozenset(address[0] for _family, _type, _protocol, _name, address in found)
-    except (OSError, ValueError):
-        where = target.host
-    return where, target.port, target.protocol, target.sni
+    """What tells servers apart."""
+    return target.address, target.port, target.protocol, target.sni
+
+
+def _source(address: str, sender: Sender, how: Look) -> tuple:
+    """(where to connect from to an address, None for whatever the system takes, why mail can't go there). What is asked for comes before main.cf."""
+    family = ipaddress.ip_address(address).version
+    if how.source_address and ipaddress.ip_address(how.source_address.partition("%")[0]).version == family:
+        return how.source_address, ""
+    source = dict(sender.bound).get("ipv%d" % family)
+    if not source:
+        return None, ""
+    with socket.socket(socket.AF_INET6 if family == 6 else socket.AF_INET) as trial:
+        try:
+            trial.bind((source, 0))
+        except OSError as error:
+            return None, "nothing can be sent from %s (smtp_bind_address_enforce): %s" % (source, words(error)) if sender.enforced else ""
+    return source, ""
 
 
 def _probe(targets: list, how: Look, concurrency: int) -> list:
@@ -198,8 +283,15 @@ def _probe(targets: list, how: Look, concurrency: int) -> list:
     if uncertified:
         deeper = dataclasses.replace(how, depth="standard", sets={ANONYMOUS: SETS[ANONYMOUS]})
         for at, seen in zip(uncertified, probe_all([targets[at] for at in uncertified], deeper, concurrency)):
-            facts[at]["tls"]["suites"] = (seen["tls"] or {}).get("suites", {})
+            facts[at]["tls"]["suites"] = {} if _with_certificate(seen) else (seen["tls"] or {}).get("suites", {})
     return facts
+
+
+def _with_certificate(seen: dict) -> bool:
+    """Whether it has one, so that it is for another reason that a handshake fails: a server that demands one of the client does so with suites that
+    need none, too.
+    """
+    return any(answer["verdict"] == "accepted" for answer in ((seen["tls"] or {}).get("algorithms") or {}).values())
 
 
 def _silent(target: Target, seen: dict) -> bool:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._policy import partners, sender as senders
-from ansible_collections.mailsec.postfix_tls.plugins.module_utils._policy.outcome import MATCH, Demand, Outcome, matched, outcome, over_hosts
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._policy.outcome import MATCH, Demand, Outcome, asks_for_mail, matched, outcome, over_hosts
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._policy.partners import Host, Partner
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._policy.sender import Sender
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.instance import Run
@@ -28,7 +28,11 @@ def surveyed(params: dict, run: Run) -> dict:
     """RV(results) and RV(entries) for validated params. Raises PostfixTlsError for what can't be looked at or read at all."""
     sender = senders.read(run, params["config_directory"], trusted=not params["ca_file"])
     how = options.look(dict(params, depth=partners.DEPTH))
-    found = partners.look(params["destinations"], sender, how, options.concurrency(params))
+    concurrency = options.concurrency(params)
+    found = partners.look(params["destinations"], sender, how, concurrency)
+    undecided = [partner for partner in found if not _goes("encrypt", partner, sender).delivered]
+    in_the_clear = [host for partner in undecided for host in partner.hosts if asks_for_mail(_demand("may", partner, sender), host.facts)]
+    partners.ask_for_mail(in_the_clear, sender, how, concurrency)
     results = [survey(partner, sender, params["min_days_left"]) for partner in found]
     return {"results": results, "entries": [result["entry"] for result in results if result["entry"]]}
 
@@ -36,11 +40,8 @@ def surveyed(params: dict, run: Run) -> dict:
 def survey(partner: Partner, sender: Sender, min_days_left: int) -> dict:
     """One of RV(results). min_days_left: a certificate that ends sooner is told of."""
     demands = {level: _demand(level, partner, sender) for level in LEVELS}
-    facts = [host.facts for host in partner.hosts]
-    found = {level: over_hosts(demand, facts) for level, demand in demands.items()}
-    if partner.problem:
-        found = dict.fromkeys(LEVELS, Outcome(False, "", partner.problem))
-    strongest = _strongest(found, demands["encrypt"], facts)
+    found = {level: _goes(level, partner, sender) for level in ("may", *LEVELS)}
+    strongest = next((level for level in reversed(found) if found[level].delivered), "unknown")
     demand = demands.get(strongest)
     return {
         "destination": partner.destination,
@@ -52,10 +53,18 @@ def survey(partner: Partner, sender: Sender, min_days_left: int) -> dict:
     }
 
 
+def _goes(level: str, partner: Partner, sender: Sender) -> Outcome:
+    """What becomes of mail there."""
+    if partner.problem:
+        return Outcome(False, "", partner.problem)
+    return over_hosts(_demand(level, partner, sender), partner.facts, partner.ranks, sender.sessions)
+
+
 def _demand(level: str, partner: Partner, sender: Sender) -> Demand:
     """What to ask of this partner at a level; with names to match where its hosts have certificates under other names than the level's own."""
     wrapper = any(host.facts["target"]["protocol"] == "smtps" for host in partner.hosts)
-    asked = Demand(level, protocols=sender.protocols, nexthop=partner.destination, wrapper=wrapper)
+    protocols = sender.optional_protocols if level == "may" else sender.protocols
+    asked = Demand(level, protocols=protocols, nexthop=partner.destination, wrapper=wrapper, certificate=sender.certificate)
     if level != "secure":
         return asked
     holding = [host for host in partner.hosts if outcome(asked, host.facts).delivered]
@@ -63,14 +72,6 @@ def _demand(level: str, partner: Partner, sender: Sender) -> Demand:
     if not named:
         return asked
     return asked._replace(match=(*(MATCH["secure"] if holding else ()), *dict.fromkeys(named)))
-
-
-def _strongest(found: dict, encrypt: Demand, facts: list) -> str:
-    """The name of a level; unknown where not even mail in the clear was seen to get through."""
-    working = [level for level in LEVELS if found[level].delivered]
-    if working:
-        return working[-1]
-    return "may" if any(outcome(encrypt._replace(level="may"), seen).delivered for seen in facts) else "unknown"
 
 
 def _entry(partner: Partner, demand: Demand) -> dict:
@@ -103,6 +104,8 @@ def _host(host: Host, demands: dict) -> dict:
 
 def _why(partner: Partner, sender: Sender, strongest: str, demands: dict, found: dict, min_days_left: int) -> str:
     """One sentence."""
+    if strongest == "unknown" and any(facts["reachable"] for facts in partner.facts):
+        return "Mail would not be delivered, so no entry is proposed: %s." % found["may"].reason
     if strongest == "unknown":
         return "Nothing is known of it, so no entry is proposed: %s." % found["encrypt"].reason
     if strongest == "may":
@@ -117,6 +120,8 @@ def _why(partner: Partner, sender: Sender, strongest: str, demands: dict, found:
         told.append("not every host would take it: %s" % found[strongest].reason)
     if demands[strongest].wrapper and not sender.wrapper:
         told.append("its port speaks TLS from the first byte, so mail goes there by a transport with smtp_tls_wrappermode = yes")
+    if partner.left_out:
+        told.append("not looked at, because smtp_mx_address_limit leaves them out: %s" % ", ".join(partner.left_out))
     text = "; ".join(told)
     return "%s%s." % (text[:1].upper(), text[1:])
 
@@ -132,7 +137,7 @@ def _other_name(partner: Partner, verify: Demand) -> list:
 
 def _ending(partner: Partner, demand: Demand, min_days_left: int) -> list:
     """On certificates that end soon, after which the level would stop mail."""
-    told = []
+    told: list = []
     for host in partner.hosts:
         if not outcome(demand, host.facts).delivered:
             continue
@@ -141,4 +146,4 @@ def _ending(partner: Partner, demand: Demand, min_days_left: int) -> list:
         if first and first["days_left"] < min_days_left:
             told.append("%s: its certificate ends in %d days, on %s, and from then on this would stop mail" % (
                 host.name, first["days_left"], first["not_after"]))
-    return told
+    return list(dict.fromkeys(told))

@@ -16,8 +16,8 @@ def facts(starttls: bool = True, trusted: bool = True) -> dict:
     }
     return {
         "target": {"host": "mx.example.org", "protocol": "smtp", "port": 25}, "reachable": True, "error": None,
-        "smtp": {"starttls": starttls, "starttls_reply": "220 go" if starttls else None, "mail_before_tls": None, "keywords": ["STARTTLS"] * starttls,
-                 "ehlo": [], "ehlo_reply": "250"},
+        "smtp": {"starttls": starttls, "starttls_reply": "220 go" if starttls else None, "mail_before_tls": "250 Ok",
+                 "ehlo": [], "ehlo_after_tls": [] if starttls else None},
         "tls": tls if starttls else None, "certificates": [leaf, issuer] if starttls else [],
     }
 
@@ -50,12 +50,13 @@ OTHER = Record(3, 1, 1, "ff")
 ])
 def test_what_records_decide(level: str, tlsa: Tlsa, seen: dict, told: tuple | None) -> None:
     found = decided(Demand(level, nexthop="example.org"), seen, tlsa)
-    assert (found and found[:2]) == told
-    assert found is None or found.delivered or found.reason
+    assert (found and found.found[:2]) == told
+    assert found is None or found.found.delivered or found.found.reason
+    assert found is None or found.kind == ("delivered" if told[0] else "next")
 
 
 def test_an_issuer_s_record_counts_only_for_the_names_it_certified() -> None:
     seen = facts()
     seen["target"]["host"] = "mx.elsewhere.example"
-    assert decided(Demand("dane", nexthop="elsewhere.example"), seen, Tlsa(True, (Record(2, 1, 1, "cb"),))).delivered is False
-    assert decided(Demand("dane", nexthop="elsewhere.example"), seen, Tlsa(True, (FITS,))).delivered is True
+    assert decided(Demand("dane", nexthop="elsewhere.example"), seen, Tlsa(True, (Record(2, 1, 1, "cb"),))).found.delivered is False
+    assert decided(Demand("dane", nexthop="elsewhere.example"), seen, Tlsa(True, (FITS,))).found.delivered is True

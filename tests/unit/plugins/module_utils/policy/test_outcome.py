@@ -8,7 +8,9 @@ import ssl
 
 import pytest
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._error import PostfixTlsError
-from ansible_collections.mailsec.postfix_tls.plugins.module_utils._policy.outcome import ANONYMOUS, Demand, Outcome, bare, matched, outcome, over_hosts
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._policy.outcome import (
+    ANONYMOUS, Demand, Outcome, asks_for_mail, attempt, bare, delivery, matched, outcome, over_hosts,
+)
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.probe import probe_all
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.target import Look, Target
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._tls.suites import SETS
@@ -82,6 +84,8 @@ def facts_of_each_kind(tmp_path_factory) -> dict:
     seen = probe_all(targets, Look(ca_file=str(root), depth="standard", timeout=20, sets=ASKED), 8)
     for server in servers.values():
         server.__exit__()
+    for facts in seen:  # which such a look asks of none
+        facts["smtp"]["mail_before_tls"] = "250 2.1.0 Ok"
     return dict(zip([*KINDS, "unreachable"], seen))
 
 
@@ -148,6 +152,71 @@ def test_a_host_that_fails_leaves_mail_to_the_next_one_and_is_named(facts: dict)
     assert over_hosts(DEMANDS["secure"], [facts["good"]]) == Outcome(True, "Verified", "")
 
 
+MUST = "530 5.7.0 Must issue a STARTTLS command first"
+
+
+def said(facts: dict, mail: str | None, **more: object) -> dict:
+    """The same server, with another answer to MAIL in the clear."""
+    return dict(facts, smtp=dict(facts["smtp"], mail_before_tls=mail, **more))
+
+
+@pytest.mark.parametrize(("kind", "mail", "level", "told"), [
+    ("no_starttls", MUST, "may", ("returned", "")),
+    ("no_starttls", "554 5.7.1 No", "none", ("returned", "")),
+    ("no_starttls", "451 4.7.1 Greylisted", "may", ("next", "")),
+    ("no_starttls", "the server closed the connection instead of replying to MAIL", "may", ("next", "")),
+    ("no_starttls", None, "may", ("next", "")),
+    ("454", MUST, "may", ("returned", "")),
+    ("closes", MUST, "may", ("later", "returned")),
+    ("closes", "451 4.7.1 Greylisted", "may", ("later", "next")),
+    ("closes", None, "may", ("later", "next")),
+    ("closes", "250 Ok", "may", ("later", "delivered")),
+    ("closes", MUST, "encrypt", ("next", "")),
+    ("good", MUST, "may", ("delivered", "")),
+    ("good", MUST, "none", ("returned", "")),
+])
+def test_what_the_server_says_to_mail_in_the_clear_decides(facts: dict, kind: str, mail: str | None, level: str, told: tuple) -> None:
+    found = attempt(DEMANDS[level], said(facts[kind], mail))
+    assert (found.kind, found.then) == told
+    assert found.found.delivered == ("delivered" in told)
+    assert asks_for_mail(DEMANDS[level], said(facts[kind], None)) == (level == "none" or kind != "good" and level == "may")
+
+
+@pytest.mark.parametrize(("error", "level", "kind"), [
+    ("the server ended the session: 421 4.7.1 No required SSL certificate", "may", "next"),
+    ("the server refused EHLO: 550 5.7.1 Go away", "may", "returned"),
+    ("tlsv13 alert certificate required", "may", "later"),
+    ("tlsv13 alert certificate required", "encrypt", "next"),
+])
+def test_a_handshake_that_no_answer_follows_delivers_nothing(facts: dict, error: str, level: str, kind: str) -> None:
+    seen = dict(said(facts["good"], "250 Ok", ehlo_after_tls=None), error=error)
+    assert attempt(DEMANDS[level], seen).kind == kind
+    mine = attempt(DEMANDS[level]._replace(certificate=True), seen)
+    assert not mine.found.delivered and "whether it takes this host's certificate is not known" in mine.found.reason
+
+
+def test_of_several_servers_the_order_and_chance_decide(facts: dict) -> None:
+    may, encrypt = DEMANDS["may"], DEMANDS["encrypt"]
+    plain = dict(facts["no_starttls"], target=dict(facts["good"]["target"], address="192.0.2.1"))
+    good = dict(facts["good"], target=dict(facts["good"]["target"], address="2001:db8::1"))
+    broken, refusing = said(facts["closes"], MUST), said(plain, MUST)
+    assert over_hosts(may, [plain, good]).word == "clear" and over_hosts(may, [good, plain]).word == "Trusted"
+    chance = over_hosts(may, [good, plain], [0, 0])
+    assert chance == Outcome(True, "clear", "mx.example.org[192.0.2.1]: EHLO offers no STARTTLS; which of them is tried first is left to chance")
+    assert over_hosts(encrypt, [plain, good], [0, 0]).word == "Trusted"
+    assert not over_hosts(may, [refusing, good]).delivered, "returned at once"
+    assert not over_hosts(may, [good, refusing], [0, 0]).delivered
+    assert over_hosts(may, [broken, good]).word == "Trusted", "before it is tried again in the clear"
+    assert not over_hosts(may, [broken, facts["unreachable"]]).delivered
+    waiting = said(plain, "451 4.7.1 Greylisted")
+    assert over_hosts(may, [waiting, good]).word == "Trusted"
+    assert not over_hosts(may, [waiting, waiting, good]).delivered, "smtp_mx_session_limit = 2"
+    assert over_hosts(may, [waiting, waiting, good], sessions=0).word == "Trusted"
+    assert over_hosts(encrypt, [plain, plain, plain, good]).word == "Trusted", "what fails before MAIL does not count towards it"
+    assert delivery([(plain, None), (good, attempt(may, good))]) is None
+    assert delivery([(good, attempt(may, good)), (plain, None)]).word == "Trusted"
+
+
 def test_what_was_not_seen_never_delivers(facts: dict) -> None:
     good = facts["good"]
     unclear = {"verdict": "unknown", "reason": "silence"}
@@ -173,6 +242,8 @@ def test_the_floor_is_told(facts: dict) -> None:
     # At verify Postfix is at security level 1, where OpenSSL 3 has nothing older than TLS 1.2.
     at_level_1 = ssl.OPENSSL_VERSION_INFO < (3, 0)
     assert outcome(Demand("verify", nexthop=DOMAIN), old).delivered is at_level_1 and old["tls"]["trust_at_may"]["verdict"] == "pass"
+    assert outcome(Demand("verify", nexthop=DOMAIN, openssl=(3, 0)), old).reason == "it speaks TLSv1 and this host only TLSv1.2, TLSv1.3"
+    assert "speaks" not in outcome(Demand("verify", nexthop=DOMAIN, openssl=(1, 1)), old).reason
     with pytest.raises(PostfixTlsError, match="FOO"):
         outcome(Demand("encrypt", protocols="FOO"), facts["good"])
 

@@ -11,7 +11,7 @@ import time
 import dns.resolver
 import pytest
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._error import PostfixTlsError
-from ansible_collections.mailsec.postfix_tls.plugins.module_utils._policy import partners
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._policy import addresses, partners
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._policy.outcome import ANONYMOUS
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._policy.sender import Sender
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.target import Look
@@ -20,6 +20,9 @@ from nameserver import NameServer
 from servers import Behaviour, MailServer
 
 LEAF = issue("mx1.example.org")
+#: What names resolve to in tests that look at nobody.
+ADDRESS_OF = {"mx%d.%s" % (number, domain): "192.0.2.%d" % (10 + 3 * number + at)
+              for number in range(40) for at, domain in enumerate(("example.org", "many.example", "hoster.example"))}
 _TLS12 = ssl.TLSVersion.TLSv1_2
 RECORDS = {
     "example.org": [(20, "mx2.example.org"), (10, "mx1.example.org"), (10, "mx0.example.org")],
@@ -49,7 +52,7 @@ def seen(monkeypatch) -> list:
         return [_silence(target) for target in targets]
 
     monkeypatch.setattr(partners, "probe_all", probe_all)
-    monkeypatch.setattr(partners, "_server", lambda target: target)
+    monkeypatch.setattr(addresses, "look_up", lambda host, _sender, _seconds: ((ADDRESS_OF.get(host, host if ":" in host else "192.0.2.9"),), ""))
     return rounds
 
 
@@ -154,6 +157,53 @@ def test_no_library_is_asked_for_where_there_is_no_mx(seen: list, monkeypatch) -
     )
 
 
+def test_every_address_is_looked_at_from_where_postfix_connects(monkeypatch) -> None:
+    """Two servers of one name; and one that IPv4 alone has."""
+    monkeypatch.setattr(addresses, "look_up", lambda host, *_more: (("127.0.0.1", "127.0.0.2", "127.0.0.3"), ""))
+    with MailServer(Behaviour(chain=LEAF)) as server:
+        sender = Sender(bound=(("ipv4", "127.0.0.9"),), shuffled=False)
+        [partner] = partners.look(["[both.example]:%d" % server.port], sender, Look(timeout=5))
+        [other] = partners.look(["[both.example]:%d" % server.port], sender, Look(timeout=5, source_address="127.0.0.8"))
+        [none] = partners.look(["[both.example]:%d" % server.port], sender._replace(bound=(("ipv4", "192.0.2.1"),), enforced=True), Look(timeout=5))
+        [any_other] = partners.look(["[both.example]:%d" % server.port], sender._replace(bound=(("ipv4", "192.0.2.1"),)), Look(timeout=5))
+    seen = [(host.name, host.facts["target"]["address"], host.facts["reachable"], host.rank) for host in partner.hosts]
+    assert seen == [("both.example", "127.0.0.1", True, 0), ("both.example", "127.0.0.2", False, 1), ("both.example", "127.0.0.3", False, 2)]
+    assert partner.hosts[0].facts["vantage"]["source"] == "127.0.0.9" and other.hosts[0].facts["vantage"]["source"] == "127.0.0.8"
+    assert none.hosts[0].facts["error"] == (
+        "nothing can be sent from 192.0.2.1 (smtp_bind_address_enforce): cannot assign requested address") and not none.hosts[0].facts["reachable"]
+    assert any_other.hosts[0].facts["reachable"]
+    assert set(none.hosts[0].facts) == set(partner.hosts[0].facts) and set(none.hosts[0].facts["smtp"]) == set(partner.hosts[0].facts["smtp"])
+
+
+def test_a_host_without_an_address_of_ours_is_told_and_not_looked_at() -> None:
+    [six, zone] = partners.look(["[2001:db8::1]", "[fe80::1%eth0]"], Sender(families=("ipv4",)), Look())
+    assert six.hosts[0].facts["error"] == "it is an IPv6 address, and inet_protocols has none of these used" and not six.problem
+    assert (zone.hosts, zone.problem) == ((), "Postfix takes no address with a zone")
+
+
+def test_mail_in_the_clear_is_asked_for_with_one_connection_each() -> None:
+    must, greylisted = b"530 5.7.0 Must issue a STARTTLS command first\r\n", b"451 4.7.1 Greylisted\r\n"
+    sender = Sender(families=("ipv4",), dns_for_hosts=False, native=True)
+    with MailServer(Behaviour(mail=must)) as one, MailServer(Behaviour(mail=greylisted)) as two:
+        names = ["[127.0.0.1]:%d" % one.port, "[localhost]:%d" % one.port, "[127.0.0.1]:%d" % two.port]
+        found = partners.look(names, sender, Look(timeout=5))
+        before = one.connections, two.connections
+        partners.ask_for_mail([host for partner in found for host in partner.hosts], sender, Look(timeout=5))
+        assert (one.connections, two.connections) == (before[0] + 1, before[1] + 1)
+    replies = [partner.hosts[0].facts["smtp"]["mail_before_tls"] for partner in found]
+    assert replies == ["530 5.7.0 Must issue a STARTTLS command first"] * 2 + ["451 4.7.1 Greylisted"]
+    partners.ask_for_mail(list(found[2].hosts), sender, Look(timeout=1))  # which is gone
+    assert "refused" in found[2].hosts[0].facts["smtp"]["mail_before_tls"]
+
+
+def test_a_server_that_demands_a_certificate_has_one_itself() -> None:
+    """With suites that need none it answers, and does not finish."""
+    old = {"versions": (_TLS12, _TLS12)}
+    with MailServer(Behaviour(chain=LEAF, at_tls=lambda connection: connection.close(), **old)) as closing:
+        [partner] = partners.look(["[127.0.0.1]:%d" % closing.port], Sender(), Look(timeout=5))
+    assert not partner.hosts[0].facts["tls"]["suites"]
+
+
 def test_a_silent_port_is_tried_with_tls_from_the_first_byte() -> None:
     with MailServer(Behaviour(chain=LEAF, implicit=True)) as server:
         [partner] = partners.look(["[127.0.0.1]:%d" % server.port], Sender(), Look(timeout=1))
@@ -194,7 +244,8 @@ def test_names_of_one_server_are_looked_at_once_unless_they_are_asked_for(server
     """127.0.0.1 goes by other names, too."""
     with MailServer(Behaviour(chain=LEAF)) as server:
         destinations = ["[%s]:%d" % (name, server.port) for name in ("localhost", "127.0.0.1", "127.1")]
-        found = partners.look(destinations, Sender(server_name=server_name), Look())
+        sender = Sender(server_name=server_name, families=("ipv4",), dns_for_hosts=False, native=True)
+        found = partners.look(destinations, sender, Look())
     assert [partner.hosts[0].facts["target"]["host"] for partner in found] == ["localhost", "127.0.0.1", "127.1"]
     assert all(partner.hosts[0].facts["tls"]["handshake"] == "done" for partner in found)
     # A self-signed chain takes two handshakes, each version but the one agreed on one connection more.

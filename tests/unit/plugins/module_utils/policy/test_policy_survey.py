@@ -28,6 +28,7 @@ KINDS = {
     "plain": Behaviour(),
     "old": Behaviour(chain=issue("mx1.example.org", ROOT), versions=TLS10),
     "454": Behaviour(chain=issue("mx1.example.org", ROOT), starttls=b"454 4.7.0 TLS not available due to local problem\r\n"),
+    "454_530": Behaviour(chain=issue("mx1.example.org", ROOT), starttls=b"454 4.7.0 TLS not available due to local problem\r\n"),
     "wrapped": Behaviour(chain=issue("mx1.example.org", ROOT), implicit=True),
 }
 
@@ -41,6 +42,9 @@ def looks_at_each_kind(tmp_path_factory) -> dict:
         server.__enter__()
     targets = [Target("127.0.0.1", server.port, "smtps" if kind == "wrapped" else "smtp") for kind, server in servers.items()]
     seen = dict(zip(servers, probe_all(targets, Look(ca_file=str(root), depth="versions"), 8)))
+    for kind, facts in seen.items():
+        facts["smtp"]["mail_before_tls"] = "530 5.7.0 Must issue a STARTTLS command first" if kind == "454_530" else "250 2.1.0 Ok"
+    seen["unasked"] = dict(seen["plain"], smtp=dict(seen["plain"]["smtp"], mail_before_tls=None))
     for server in servers.values():
         server.__exit__()
     with MailServer(Behaviour(banner=b"421 4.3.2 Too busy\r\n")) as busy:
@@ -51,7 +55,7 @@ def looks_at_each_kind(tmp_path_factory) -> dict:
 def partner(seen: dict, *hosts: tuple, destination: str = "example.org") -> Partner:
     """hosts: (name, kind), in the order of preference."""
     return Partner(destination, tuple(
-        Host(name, 10 * at, dict(seen[kind], target=dict(seen[kind]["target"], host=name))) for at, (name, kind) in enumerate(hosts, 1)))
+        Host(name, 10 * at, dict(seen[kind], target=dict(seen[kind]["target"], host=name)), at) for at, (name, kind) in enumerate(hosts, 1)))
 
 
 MX1, MX2 = "mx1.example.org", "mx2.example.org"
@@ -78,6 +82,11 @@ PROPOSED = [
     ([(MX1, "old")], "", "may", None, "Anything above may would stop mail: it speaks TLSv1 and this host only TLSv1.2, TLSv1.3."),
     ([(MX1, "454")], "", "may", None,
      "Anything above may would stop mail: it offers STARTTLS and answers 454 4.7.0 TLS not available due to local problem."),
+    ([(MX1, "454_530")], "", "unknown", None,
+     "Mail would not be delivered, so no entry is proposed: it offers STARTTLS and answers 454 4.7.0 TLS not available due to local problem, and "
+     "it takes no mail without TLS and Postfix returns it: 530 5.7.0 Must issue a STARTTLS command first."),
+    ([(MX1, "unasked")], "", "unknown", None,
+     "Mail would not be delivered, so no entry is proposed: EHLO offers no STARTTLS, and whether it takes mail without TLS is not known."),
     ([(MX1, "busy")], "", "unknown", None, "Nothing is known of it, so no entry is proposed: %s." % BUSY),
     ([(MX1, "busy"), (MX2, "plain")], "", "may", None,
      "Anything above may would stop mail: mx1.example.org: %s; mx2.example.org: EHLO offers no STARTTLS." % BUSY),
@@ -94,6 +103,17 @@ def test_the_strongest_level_that_stops_no_mail(seen: dict, hosts: list, working
     assert (told["strongest"], told["why"].replace("self signed", "self-signed")) == (strongest, why)
     entry = {"destination": "example.org", "level": strongest}
     assert told["entry"] == (None if match is None else dict(entry, match=match) if match else entry)
+
+
+def test_addresses_of_a_host_are_told_apart_and_what_is_left_out_is_told(seen: dict) -> None:
+    at = [dict(seen[kind], target=dict(seen[kind]["target"], host=MX1, address=address))
+          for kind, address in (("plain", "192.0.2.1"), ("own", "2001:db8::1"))]
+    told = survey(Partner("example.org", tuple(Host(MX1, 10, facts, 0) for facts in at), left_out=("mx3.example.org[192.0.2.3]",)), SENDER, 0)
+    assert [host["address"] for host in told["hosts"]] == ["192.0.2.1", "2001:db8::1"]
+    assert told["strongest"] == "secure" and told["levels"]["encrypt"]["works"]
+    assert told["why"] == (
+        "The certificate is trusted and made out to the destination; not every host would take it: mx1.example.org[192.0.2.1]: EHLO offers no STARTTLS; "
+        "not looked at, because smtp_mx_address_limit leaves them out: mx3.example.org[192.0.2.3].")
 
 
 def test_a_destination_without_hosts_gets_no_entry_and_its_reason() -> None:
