@@ -124,7 +124,7 @@ def _small_key() -> rsa.RSAPrivateKey:
 def _beside_an_old_one(ca: Issuer) -> str:
     """The intermediate once more, as another root certified it, until two days ago."""
     leaf, other = ca.leaf(), issue("Lab root of old", authority=True)
-    old = issue("Lab intermediate", other, authority=True, key=ca.intermediate.key, days=(-9, -2))
+    old = issue("", other, authority=True, key=ca.intermediate.key, days=(-9, -2), subject=ca.intermediate.certificate.subject)
     return leaf.key_pem() + ca.chain(leaf) + old.pem
 
 
@@ -159,8 +159,8 @@ ROWS = {
     "a wildcard for names below": Row(_leaf(x509.DNSName("*.mx.example.org")), NAME, False),
     "a part of a label as a wildcard": Row(_leaf(x509.DNSName("m*.example.org")), NAME, False),
     "IDN in its ASCII form": Row(_leaf(x509.DNSName("xn--mx-eka.example.org")), "xn--mx-eka.example.org", True),
-    "an address of IPv4": Row(_leaf(x509.IPAddress(ip_address("192.0.2.1"))), "192.0.2.1", True, OLD),
-    "an address of IPv6": Row(_leaf(x509.IPAddress(ip_address("2001:db8::1"))), "2001:db8::1", True, OLD),
+    "an address of IPv4": Row(_leaf(x509.IPAddress(ip_address("192.0.2.1"))), "192.0.2.1", True, OLD, NEWER),
+    "an address of IPv6": Row(_leaf(x509.IPAddress(ip_address("2001:db8::1"))), "2001:db8::1", True, OLD, NEWER),
     "an address as a name": Row(_leaf(x509.DNSName("192.0.2.1")), "192.0.2.1", False, OLD, OLD),
     "no extendedKeyUsage": Row(_leaf(_MX, usage=None), NAME, True),
     "for clients alone": Row(_leaf(_MX, usage=ExtendedKeyUsageOID.CLIENT_AUTH), NAME, False),
@@ -196,7 +196,7 @@ ROWS = {
     "a wildcard in the middle": Row(_leaf(x509.DNSName("mx.*.org")), NAME, False),
     "two wildcards": Row(_leaf(x509.DNSName("*.*.org")), NAME, False),
     "a wildcard above an IDN": Row(_leaf(x509.DNSName("*.example.org")), "xn--mx-eka.example.org", True),
-    "an address of IPv6, spelt otherwise": Row(_leaf(x509.IPAddress(ip_address("2001:db8::1"))), "2001:0DB8:0:0:0:0:0:1", True, OLD),
+    "an address of IPv6, spelt otherwise": Row(_leaf(x509.IPAddress(ip_address("2001:db8::1"))), "2001:0DB8:0:0:0:0:0:1", True, OLD, NEWER),
     "a mail address alone": Row(_leaf(x509.RFC822Name("mx@example.org")), NAME, False, HOSTS),
     "two common names, the first": Row(_subject((NameOID.COMMON_NAME, NAME), (NameOID.COMMON_NAME, "other.example.org")), NAME, False, HOSTS),
     "two common names, the second": Row(_subject((NameOID.COMMON_NAME, "other.example.org"), (NameOID.COMMON_NAME, NAME)), NAME, False, NEWER, NEWER),
