@@ -47,7 +47,7 @@ class Wanted:
 class Server(NamedTuple):
     """files(wanted, folder, port): its configuration. takes: fields of Wanted beside the number of chains, which is at most `chains`. owner: who has to
     read its keys. protocol: of the verifier. stock: {check: verdict} of what does not pass with the versions it has by default; always: with any.
-    only: names of faults, where it would fail in the same way with all. hangs: where it fails, it takes all the time there is.
+    only: names of faults, where it would fail in the same way with all. hangs: who asks on waits until the time is up.
     """
 
     name: str
@@ -228,7 +228,7 @@ SERVERS = (
     Server("dovecot", _dovecot, frozenset(("weak", "oldest", "dh")), chains=2, protocol="submission"),
     Server("courier", _courier, frozenset(("weak", "oldest", "newest", "client")), owner="courier", stock=(("versions", "fail"),)),
     Server("chasquid", _chasquid, frozenset(), chains=2, always=(("versions", "fail"),)),
-    Server("gnutls-serv", _gnutls_serv, frozenset(("dh",)), only=("dh1024",)),
+    Server("gnutls-serv", _gnutls_serv, frozenset(("dh",)), only=("dh1024",), hangs=True),
     Server("opensmtpd", _opensmtpd, frozenset(), always=(("handshake", "fail"),), only=("healthy",), hangs=True),
     Server("nodemailer", _nodemailer, frozenset(("weak", "oldest", "newest", "client", "named", "requires_tls")), chains=3, stock=(("auth_before_tls", "fail"),)),
 )
