@@ -25,11 +25,13 @@ DIFFERENCES = (
     Limit("gnutls-cli", "trust", _ONE_CHAIN, unsaid="no", added="yes", hosts=_OTHERS),
     Limit("gnutls-cli", "validity", _ONE_CHAIN, unsaid="no", added="yes", hosts=_OTHERS),
     *(Limit(release, "trust", _ONE_CHAIN, unsaid="no", added="yes", hosts=_GOOD_FIRST) for release in RELEASES),
-    Limit("gnutls-cli", "trust", "it sends a server name, and Postfix by default sends none", unsaid="no", added="yes", hosts=names_of("unnamed-self-signed")),
+    Limit("gnutls-cli", "trust", "it sends a server name, and Postfix by default sends none", unsaid="no", added="yes",
+          hosts=names_of("unnamed-self-signed")),
     Limit(_OLD, "trust", "OpenSSL 1.1.1 takes SHA-1 at security level 1", unsaid="no", added="yes", hosts=names_of("sha1")),
     Limit(_OLD, "trust", "OpenSSL 1.1.1 speaks TLS 1.0 at security level 1", unsaid="no", added="yes", hosts=_TLS10),
     Limit("gnutls-cli", "trust", "GnuTLS trusts a chain whatever the version", unsaid="no", added="yes", hosts=_TLS10),
-    *(Limit(release, "answer", "at level secure, where OpenSSL 3 has no TLS 1.0; our handshake is as lenient as level may", unsaid="yes", added="no", hosts=_TLS10)
+    *(Limit(release, "answer", "at level secure, where OpenSSL 3 has no TLS 1.0; our handshake is as lenient as level may", unsaid="yes", added="no",
+            hosts=_TLS10)
       for release in _NEW),
     Limit("gnutls-cli", "versions", "it tells of handshakes that were finished, we of a version that the server has chosen", unsaid=r"\S+ accepted",
           added=r"\S+ refused", hosts=_DEMANDED + _BAD_SIGNATURE),

@@ -72,7 +72,8 @@ def _exim(wanted: Wanted, folder: str, port: int) -> dict:
         certificates = "${if eq{$tls_in_sni}{%s}{%s/1.pem}{%s/0.pem}}" % (NAME, folder, folder)
     lines = [
         "primary_hostname = %s" % NAME, "local_interfaces = 0.0.0.0", "daemon_smtp_ports = %d" % port, "tls_advertise_hosts = *", "acl_smtp_rcpt = taken",
-        "tls_certificate = %s" % certificates, "tls_privatekey = %s" % certificates.replace(".pem", ".key"), "host_lookup =", "rfc1413_hosts =", "log_selector = +smtp_connection",
+        "tls_certificate = %s" % certificates, "tls_privatekey = %s" % certificates.replace(".pem", ".key"), "host_lookup =", "rfc1413_hosts =",
+        "log_selector = +smtp_connection",
         "log_file_path = %s/%%slog" % folder, "spool_directory = %s/spool" % folder, "pid_file_path = %s/pid" % folder, "smtp_accept_max = 100",
         "acl_smtp_connect = greeted",
     ]
@@ -137,7 +138,8 @@ def _sendmail(wanted: Wanted, folder: str, port: int) -> dict:
     if wanted.oldest:
         refused = ["+SSL_OP_NO_%s" % version.replace(".", "_") for version in VERSIONS if version not in wanted.versions]
     lines = [
-        "include(`/usr/share/sendmail/cf/m4/cf.m4')", "OSTYPE(`debian')", "define(`QUEUE_DIR', `%s/queue')" % folder, "define(`confPID_FILE', `%s/pid')" % folder,
+        "include(`/usr/share/sendmail/cf/m4/cf.m4')", "OSTYPE(`debian')", "define(`QUEUE_DIR', `%s/queue')" % folder,
+        "define(`confPID_FILE', `%s/pid')" % folder,
         "define(`STATUS_FILE', `')", "define(`confCACERT', `%s/0.pem')" % folder, "define(`confCACERT_PATH', `%s')" % folder,
         "define(`confSERVER_CERT', `%s/0.pem')" % folder, "define(`confSERVER_KEY', `%s/0.key')" % folder, "define(`confTLS_SRV_OPTIONS', `V')",
         "define(`confSERVER_SSL_OPTIONS', `%s')" % " ".join(refused), "define(`confDOMAIN_NAME', `%s')" % NAME, "define(`ALIAS_FILE', `')",
@@ -151,13 +153,15 @@ def _sendmail(wanted: Wanted, folder: str, port: int) -> dict:
     return {
         "sendmail.mc": "\n".join(line + "dnl" for line in [*lines, "MAILER(`local')", "MAILER(`smtp')"]) + "\n",
         "switch": "hosts files\n",
-        "start": "mkdir -p queue && m4 -D_CF_DIR_=/usr/share/sendmail/cf/ sendmail.mc > sendmail.cf && exec /usr/libexec/sendmail/sendmail -bD -C %s/sendmail.cf\n" % folder,
+        "start": "mkdir -p queue && m4 -D_CF_DIR_=/usr/share/sendmail/cf/ sendmail.mc > sendmail.cf &&"
+                 " exec /usr/libexec/sendmail/sendmail -bD -C %s/sendmail.cf\n" % folder,
     }
 
 
 def _dovecot(wanted: Wanted, folder: str, port: int) -> dict:
     lines = [
-        "protocols = submission", "base_dir = %s/run" % folder, "log_path = /dev/stderr", "hostname = %s" % NAME, "ssl = required", "submission_relay_host = 127.0.0.1",
+        "protocols = submission", "base_dir = %s/run" % folder, "log_path = /dev/stderr", "hostname = %s" % NAME, "ssl = required",
+        "submission_relay_host = 127.0.0.1",
         "ssl_cert = <%s/0.pem" % folder, "ssl_key = <%s/0.key" % folder, "ssl_dh = <%s" % (folder + "/dh.pem" if wanted.dh else "/usr/share/dovecot/dh.pem"),
         "passdb {\n driver = static\n args = password=x\n}", "userdb {\n driver = static\n args = uid=65534 gid=65534 home=/tmp\n}",
         "service submission-login {\n inet_listener submission {\n port = %d\n }\n}" % port,
@@ -186,7 +190,8 @@ def _courier(wanted: Wanted, folder: str, port: int) -> dict:
 
 
 def _chasquid(wanted: Wanted, folder: str, port: int) -> dict:
-    copied = " && ".join("mkdir -p certs/%d && cp %d.pem certs/%d/fullchain.pem && cp %d.key certs/%d/privkey.pem" % ((number,) * 5) for number in range(wanted.chains))
+    copied = " && ".join("mkdir -p certs/{0} && cp {0}.pem certs/{0}/fullchain.pem && cp {0}.key certs/{0}/privkey.pem".format(number)
+                         for number in range(wanted.chains))
     return {
         "chasquid.conf": 'hostname: "%s"\nmax_data_size_mb: 1\nsmtp_address: ":%d"\ndata_dir: "%s/data"\nmail_log_path: "<stderr>"\n' % (NAME, port, folder),
         "start": "mkdir -p domains/%s data && %s && exec chasquid -config_dir=%s\n" % (NAME, copied, folder),
@@ -230,6 +235,7 @@ SERVERS = (
     Server("chasquid", _chasquid, frozenset(), chains=2, always=(("versions", "fail"),)),
     Server("gnutls-serv", _gnutls_serv, frozenset(("dh",)), only=("dh1024",), hangs=True),
     Server("opensmtpd", _opensmtpd, frozenset(), always=(("handshake", "fail"),), only=("healthy",), hangs=True),
-    Server("nodemailer", _nodemailer, frozenset(("weak", "oldest", "newest", "client", "named", "requires_tls")), chains=3, stock=(("auth_before_tls", "fail"),)),
+    Server("nodemailer", _nodemailer, frozenset(("weak", "oldest", "newest", "client", "named", "requires_tls")), chains=3,
+           stock=(("auth_before_tls", "fail"),)),
 )
 BY_SERVER = {server.name: server for server in SERVERS}

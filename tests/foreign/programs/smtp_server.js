@@ -24,7 +24,8 @@ if (wanted.named) {
   options.SNICallback = (name, done) => done(null, name === wanted.name ? named : null);
 }
 if (wanted.requires_tls) {
-  options.onMailFrom = (_address, session, done) => done(session.secure ? null : Object.assign(new Error("Must issue a STARTTLS command first"), { responseCode: 530 }));
+  const refused = Object.assign(new Error("Must issue a STARTTLS command first"), { responseCode: 530 });
+  options.onMailFrom = (_address, session, done) => done(session.secure ? null : refused);
 }
 const server = new SMTPServer(options);
 server.on("error", (error) => console.error(error.message));
