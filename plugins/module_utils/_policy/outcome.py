@@ -242,9 +242,9 @@ def _without_tls(demand: Demand, facts: dict) -> tuple:
         wrong = (facts["error"] or "it does not answer EHLO within TLS") if done else tls["reason"]
         if demand.certificate and (tls["version"] or _CLIENT.search(wrong or "")):
             return "whether it takes this host's certificate is not known; it says to who has none: %s" % wrong, None
-        if done:
-            return "within TLS it takes no mail: %s" % wrong, None if re.search(r": \d{3} ", wrong) else _LATER
-        return "the handshake fails: %s" % wrong, _LATER
+        # Postfix does without TLS where the handshake or the connection broke, not where the server says within TLS that it goes.
+        later = None if re.search(r": \d{3} ", wrong or "") else _LATER
+        return "%s: %s" % ("within TLS it takes no mail" if done else "the handshake fails", wrong), later
     wrong = _no_version(demand, tls)
     return wrong, _LATER if wrong else ""
 
