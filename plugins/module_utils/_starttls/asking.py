@@ -36,9 +36,10 @@ class Asker:
         self._meant: dict = {}  # {manner of an end: whether it is a refusal}, once that was tried
         self._counting, self._deciding = threading.Lock(), threading.Lock()
 
-    def answered(self) -> None:
-        """The server has just answered somebody's ClientHello."""
+    def answered(self, offer: Offer | None = None) -> None:
+        """The server has just answered somebody's ClientHello. offer: one like that."""
         self._answered_at = time.monotonic()
+        self._taken = (offer, True, True) if offer else self._taken
 
     def take_back(self, facts: dict) -> bool:
         """Makes unknown what was taken for a refusal in these facts and did not stand: whether that was anything.
@@ -98,8 +99,8 @@ class Asker:
             return Answer("unknown", error.reason)
         with self._counting:
             if answer.verdict == "accepted":
-                self._taken = (offer, whole, by_name)
                 self.answered()
+                self._taken = self._taken or (offer, whole, by_name)
             if answer.end:
                 self._ends[answer.end] = self._ends.get(answer.end, 0) + 1
         if whole:
