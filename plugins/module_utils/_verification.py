@@ -12,6 +12,7 @@ from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.chec
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.expectation import Expectation
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.obstacles import obstacle
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.probe import probe_all
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.remedies import UNSEEN
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.report import explain, failed
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._tls.profiles import PROFILES
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._tls.versions import NAMES
@@ -25,6 +26,9 @@ _ELSEWHERE = (
     "nothing on the host, which is proven from inside: look from a machine that reaches it (starttls_verify_vantage), at the address"
     " that it reaches (starttls_verify_targets), or not at all (tls_hardening_verify: false)"
 )
+
+#: Where what the host says of itself is not what arrives.
+_BETWEEN = "nothing in main.cf: a device between here and the host strips or answers STARTTLS"
 
 _VERSION = {"type": "str", "choices": list(NAMES)}
 
@@ -186,7 +190,7 @@ def _same_from_inside(facts: dict, seen: dict) -> dict:
         "verdict": "fail" if differing else "pass" if asked else "unknown",
         "observed": "; ".join(differing) or ("the same" if asked else "nothing was seen on both sides"),
         "expected": "what the host itself sees of it",
-        "fix": "nothing in main.cf: a device between here and the host strips or answers STARTTLS" if differing or not asked else None,
+        "fix": _BETWEEN if differing else None if asked else UNSEEN,
         "reference": "RFC 3207 section 6",
     }
 

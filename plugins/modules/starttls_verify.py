@@ -282,7 +282,8 @@ results:
       description:
         - The handshake. C(handshake) is V(done) where the server answered within TLS, else V(refused) or V(unknown), with its C(reason);
           C(version) and C(cipher) are those agreed on, also where the server demands a client certificate only after that.
-        - C(trust) and C(name) are verdicts on the certificate. C(trust) is judged at OpenSSL's security level 1, as Postfix has it at C(verify), C(secure) and C(dane), so a signature with SHA-1 fails from OpenSSL 3.0 on, and keys below 80 bits do always; where a handshake comes
+        - C(trust) and C(name) are verdicts on the certificate. C(trust) is judged at OpenSSL's security level 1, as Postfix has it at C(verify),
+          C(secure) and C(dane), so a signature with SHA-1 fails from OpenSSL 3.0 on, and keys below 80 bits do always; where a handshake comes
           about only at level 0, as with TLS 1.0, there is none to trust. C(trust_at_may) is the same at level 0, as Postfix has it at C(may) and C(encrypt).
         - C(versions) has for each protocol version whether the server V(accepted) or V(refused) it, or V(unknown), and why.
           C(algorithms) has it for TLS 1.2 with a certificate of that kind, and for certificates with keys of any other kind than those in

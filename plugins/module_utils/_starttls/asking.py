@@ -37,9 +37,10 @@ class Asker:
         self._counting, self._deciding = threading.Lock(), threading.Lock()
 
     def answered(self, offer: Offer | None = None) -> None:
-        """The server has just answered somebody's ClientHello. offer: one like that."""
+        """The server has just answered somebody's ClientHello. offer: what it would answer likewise, where that is known."""
         self._answered_at = time.monotonic()
-        self._taken = (offer, True, True) if offer else self._taken
+        if offer and not self._taken:
+            self._taken = (offer, True, True)
 
     def take_back(self, facts: dict) -> bool:
         """Makes unknown what was taken for a refusal in these facts and did not stand: whether that was anything.

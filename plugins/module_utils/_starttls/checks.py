@@ -10,6 +10,7 @@ from typing import Callable, NamedTuple
 
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls import verdicts
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.expectation import Expectation
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.facts import NOTHING, completed
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.remedies import remedy
 
 
@@ -30,6 +31,7 @@ class Check(NamedTuple):
 def judge(facts: dict, expectation: Expectation) -> list:
     """The findings about one target, in the order of C(CHECKS)."""
     findings = []
+    facts = completed(facts)
     fields = dict(expectation.words(), server_name=facts["target"]["server_name"])
     for check in CHECKS:
         if expectation.checks is not None and check.name not in expectation.checks or not check.applies(facts, expectation):
@@ -38,7 +40,7 @@ def judge(facts: dict, expectation: Expectation) -> list:
         findings.append({
             "check": check.name,
             "verdict": seen.verdict,
-            "observed": seen.observed,
+            "observed": seen.observed or NOTHING,
             "expected": check.expected.format(**fields),
             "fix": None if seen.verdict == "pass" else _fix(check, seen, fields),
             "reference": expectation.clause(check.name) or check.reference,
@@ -254,7 +256,7 @@ CHECKS = (
     ),
     Check(
         "mail_before_tls", _submits, verdicts.mail_before_tls,
-        "MAIL is refused with 530 before TLS",
+        "MAIL is refused before TLS, and not for want of a login alone",
         "smtpd_tls_security_level = encrypt, for this service in master.cf",
         "RFC 3207 section 4, RFC 8314 section 3.3",
     ),

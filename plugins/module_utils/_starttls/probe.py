@@ -266,8 +266,10 @@ class _Probe:
 
     def _further(self, version: str, by_name: bool) -> None:
         """Certificates of other keys than those seen so far; of who sends no server name too, where that one is shown others."""
-        known = self.chains.keys(version if self.look.reaches("full") or not by_name else None, by_name)
-        answer = further.ask_for_further(version, known, lambda offer: self.asker.ask(offer, by_name), _key)
+        full = self.look.reaches("full")
+        known = self.chains.keys(version if full or not by_name else None, by_name)
+        signers = ("ECDSA", "RSA", "DSS") if full else () if by_name else ("ECDSA", "RSA")
+        answer = further.ask_for_further(version, known, lambda offer: self.asker.ask(offer, by_name), _key, signers)
         self.tls["algorithms"]["any other in %s%s" % (version, "" if by_name else ", without a server name")] = answer.told()
 
     def _hybrid(self, answers: dict) -> dict:

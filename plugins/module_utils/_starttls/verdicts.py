@@ -14,6 +14,7 @@ from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls impo
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.certificate import ending
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.smtp import keywords
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.obstacles import demands_certificate, obstacle
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._tls.profiles import PROFILES
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._tls.versions import NAMES, below
 
 if TYPE_CHECKING:
@@ -34,16 +35,18 @@ class Seen(NamedTuple):
 def reachable(facts: dict, _expectation: Expectation) -> Seen:
     if facts["reachable"]:
         return Seen("pass", facts["smtp"]["banner"] or "a TCP connection")
-    return Seen("unknown" if obstacle(facts["error"]) and facts["vantage"]["source"] and not _silent(facts) else "fail", facts["error"])
+    observed = facts["error"] or "no connection came about"
+    limited = obstacle(observed) and facts["vantage"]["source"] and not _silent(observed)
+    return Seen("unknown" if limited else "fail", observed)
 
 
-def _silent(facts: dict) -> bool:
+def _silent(error: str) -> bool:
     """Whether it took a connection and greeted nobody."""
-    return obstacle(facts["error"]).parameter == "timeout"
+    return obstacle(error).parameter == "timeout"
 
 
 def starttls_offered(facts: dict, _expectation: Expectation) -> Seen:
-    offered, capabilities = facts["smtp"]["starttls"], facts["smtp"]["ehlo"]
+    offered, capabilities = facts["smtp"]["starttls"], facts["smtp"]["ehlo"] or ()
     if offered is None:
         return _unseen(facts)
     masked = [line for line in capabilities if re.match(r"X{5,}", line)]
@@ -119,7 +122,8 @@ def validity(facts: dict, expectation: Expectation) -> Seen:
     (first, chain) = min(judged, key=lambda pair: pair[0]["days_left"])
     observed = "%s %s%s" % (first["subject"], ending(first), _to_whom(chain))
     for certificate in spare:
-        if certificate["days_left"] is not None and (certificate["days_left"] < expectation.min_days_left or certificate["not_before"] > now):
+        days, begins = certificate["days_left"], certificate["not_before"]
+        if None not in (days, begins) and (days < expectation.min_days_left or begins > now):
             observed += "; %s, which is sent too (%s to %s), is not needed" % (
                 certificate["subject"], certificate["not_before"], certificate["not_after"])
     for certificate, chain in judged:
@@ -158,7 +162,7 @@ def deployed(facts: dict, expectation: Expectation) -> Seen:
         return _unseen(facts)
     chains = [chain for chain in facts["chains"] if _counts(facts, chain)]
     served = {_leaf(chain) for chain in chains}
-    times = ", ".join("%s (%s, %d times%s)" % (_leaf(chain), chain["algorithm"], chain["connections"], _to_whom(chain)) for chain in chains)
+    times = ", ".join("%s (%s, %d times%s)" % (_leaf(chain) or "unread", chain["algorithm"], chain["connections"], _to_whom(chain)) for chain in chains)
     if None in served:
         return Seen("unknown", "a chain could not be read: %s" % times)
     if served - set(expectation.deployed):
@@ -227,6 +231,10 @@ def key(facts: dict, expectation: Expectation) -> Seen:
         weak = not expectation.rsa_bits or bits < expectation.rsa_bits if kind == "RSA" else curves is not None and (curve or kind) not in curves
         if weak or kind == "DSA":
             return Seen("fail", shown[-1])
+    for issuer in [certificate for certificate, chain in _needed(facts)[0] if certificate is not chain["certificates"][0]]:
+        # At OpenSSL's security level 2, the default of many, clients ask as much of an issuer's key.
+        if issuer["key_type"] == "RSA" and issuer["key_bits"] is not None and issuer["key_bits"] < PROFILES["interop"].rsa_bits:
+            return Seen("fail", "%s has a key of RSA, %d bits" % (issuer["subject"], issuer["key_bits"]))
     return Seen("pass", "; ".join(shown))
 
 
@@ -287,9 +295,25 @@ def command_injection(facts: dict, _expectation: Expectation) -> Seen:
     return Seen("fail", "NOOP in the clear behind STARTTLS was obeyed within TLS") if obeyed else Seen("pass", "it is discarded or refused")
 
 
+#: Words of a reply to MAIL that TLS, or that only a login, would change.
+_WANTS_TLS = re.compile(r"\b(?:TLS|SSL)\b|encrypt", re.IGNORECASE)
+_WANTS_LOGIN = re.compile("authenti|log ?in|credential|SASL", re.IGNORECASE)
+
+
 def mail_before_tls(facts: dict, _expectation: Expectation) -> Seen:
+    """Whatever is no 2xx refuses. But who asks for a login, and offers it before TLS too, takes mail in the clear from who has one."""
     reply = facts["smtp"]["mail_before_tls"]
-    return Seen("pass" if reply.startswith("530") else "fail", reply) if reply else _unseen(facts)
+    if not reply:
+        return _unseen(facts)
+    if reply.startswith("2"):
+        return Seen("fail", "MAIL in the clear is taken: %s" % reply)
+    offered = keywords(facts["smtp"]["ehlo"] or ()).get("AUTH")
+    login, encryption = _WANTS_LOGIN.search(reply), _WANTS_TLS.search(reply)
+    if offered is None or "STARTTLS" in reply.upper() or encryption and not login:
+        return Seen("pass", reply)
+    if login and not encryption:
+        return Seen("fail", "%s; and AUTH %s is offered before TLS: who logs in sends in the clear" % (reply, offered))
+    return Seen("unknown", "%s; and AUTH %s is offered before TLS: whether who logs in may send was not tried" % (reply, offered))
 
 
 def smuggling(facts: dict, _expectation: Expectation) -> Seen:
