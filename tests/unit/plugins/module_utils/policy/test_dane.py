@@ -8,8 +8,8 @@ from ansible_collections.mailsec.postfix_tls.plugins.module_utils._policy.outcom
 
 
 def facts(starttls: bool = True, trusted: bool = True) -> dict:
-    leaf = {"sha256": "aa", "spki_sha256": "ab", "names": ["DNS:mx.example.org"], "subject": "CN=mx.example.org"}
-    issuer = {"sha256": "ca", "spki_sha256": "cb", "names": [], "subject": "CN=CA"}
+    leaf = {"sha256": "aa", "spki_sha256": "ab", "names": ["DNS:mx.example.org"], "common_names": [], "subject": "CN=mx.example.org"}
+    issuer = {"sha256": "ca", "spki_sha256": "cb", "names": [], "common_names": ["CA"], "subject": "CN=CA"}
     tls = {
         "handshake": "done", "reason": None, "version": "TLSv1.3", "versions": {"TLSv1.3": {"verdict": "accepted"}}, "suites": {},
         **dict.fromkeys(("trust", "trust_at_may"), {"verdict": "pass" if trusted else "fail", "reason": "so it is"}),
