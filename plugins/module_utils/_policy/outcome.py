@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix import protocol_list
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls import names, verdicts
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.handshake import NO_HANDSHAKE
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._tls.versions import NAMES
 
 #: {level: the names that a certificate may be made out to, where a policy does not say}. postconf(5) smtp_tls_verify_cert_match,
@@ -115,9 +116,17 @@ def attempt(demand: Demand, facts: dict) -> Attempt:
         return Attempt("returned" if _refused_for_good(facts) else "next", Outcome(False, "", wrong))
     if demand.level in ("may", "encrypt"):
         return _tried(Outcome(True, _word(facts)))
+    if too_weak(facts):
+        return Attempt("next", Outcome(False, "", too_weak(facts)))
     if not facts["certificates"]:
         return _tried(Outcome(False, "Anonymous", "it shows no certificate"))
     return _tried(_by_fingerprint(demand, facts) if demand.level == "fingerprint" else _by_name(demand, facts))
+
+
+def too_weak(facts: dict) -> str:
+    """Why no handshake comes about at OpenSSL's security level 1, which Postfix has where it has to know the server; "" where one does."""
+    reason = facts["tls"]["trust"]["reason"]
+    return "the handshake fails: %s" % reason if reason.startswith(NO_HANDSHAKE) else ""
 
 
 def _tried(found: Outcome) -> Attempt:
