@@ -45,8 +45,13 @@ GROUPS = {
     "required": {"q-bullseye": "bullseye", "q-forky": "forky", "q-sender": "trixie"},
     "as_they_are": {"w-bullseye": "bullseye", "w-bookworm": "bookworm", "w-trixie": "trixie", "w-forky": "forky", "w-partner": "trixie"},
     "cores": {"k-bookworm": "bookworm", "k-trixie": "trixie"},
+    "foreign": {"y-servers": "bookworm", "y-bullseye": "bullseye", "y-trixie": "trixie", "y-forky": "forky"},
+    "bench_foreign": {"bench-servers": "bookworm"},
 }
 RELEASE_OF = {name: release for members in GROUPS.values() for name, release in members.items()}
+
+#: {host: the script of image/ that its image has run on top of its release's}.
+LAYER_OF = {"y-servers": "servers", "bench-servers": "servers"}
 
 #: Engine options of a group's hosts beside those that all have: where tests mount a full or a read-only file system, or make a file immutable, where
 #: a unit's sandbox is to hold (without that right, systemd leaves it out), and where one host has several addresses.
@@ -109,9 +114,9 @@ class Lab:
         """Starts what does not run yet, and returns the names of those."""
         names = [name for group in groups for name in GROUPS[group]]
         with ThreadPoolExecutor(2) as pool:  # as many as make the processor busy; most of a build is dpkg
-            made = dict(zip(releases := sorted({RELEASE_OF[name] for name in names}), pool.map(self._image, releases)))
+            made = dict(zip(kinds := sorted({_kind(name) for name in names}), pool.map(lambda kind: images.ensure(self.engine, *kind), kinds)))
         running = self.engine.labelled("lab=%s" % LAB)
-        up_to_date = {container(name): {"image": made[RELEASE_OF[name]], "running": True} for name in names}
+        up_to_date = {container(name): {"image": made[_kind(name)], "running": True} for name in names}
         missing = [name for name in names if running.get(container(name)) != up_to_date[container(name)]]
         if missing or not all((STATE / "inventory" / (group + ".json")).exists() for group in groups):
             from pki import Authority  # only here: whoever lists or removes hosts needs nothing but Python
@@ -121,7 +126,7 @@ class Lab:
                 authority = Authority(STATE / "pki")
                 addresses = self._addresses()
             with ThreadPoolExecutor(8) as pool:
-                list(pool.map(lambda name: self._start(name, made[RELEASE_OF[name]], addresses, authority), missing))
+                list(pool.map(lambda name: self._start(name, made[_kind(name)], addresses, authority), missing))
                 keys = dict(zip(names, pool.map(lambda name: self._host_key(name, addresses[name]), names)))
             with alone(LAB):
                 self._remember(keys, addresses)
@@ -166,9 +171,6 @@ class Lab:
                 state = "-" if not found else "running" if found["running"] else "stopped"
                 rows.append((group, name, release, addresses[name] if found else "-", state))
         return rows
-
-    def _image(self, release: str) -> str:
-        return images.ensure(self.engine, release)
 
     def _ssh_key(self) -> None:
         if not self.key.exists():
@@ -251,6 +253,11 @@ class Lab:
         path = STATE / "inventory" / (group + ".json")
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps({group: {"hosts": hosts, "vars": shared}}, indent=2) + "\n", encoding="utf-8")
+
+
+def _kind(name: str) -> tuple:
+    """(release, layer or nothing): what a host's image is made of."""
+    return RELEASE_OF[name], LAYER_OF.get(name, "")
 
 
 def container(name: str) -> str:

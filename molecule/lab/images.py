@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Images of Debian releases with Postfix. Named by what went into them, so they are made once per machine and only when that changes."""
+"""Images of Debian releases with Postfix, and layers upon them. Named by what went into them, so they are made once per machine and only when that
+changes.
+"""
 from __future__ import annotations
 
 import hashlib
@@ -13,7 +15,8 @@ from typing import NamedTuple
 from engine import Engine, LabError, alone
 
 NAME = "localhost/postfix-tls-lab"
-SETUP = Path(__file__).resolve().parent / "image" / "setup"
+FOLDER = Path(__file__).resolve().parent / "image"
+SETUP = FOLDER / "setup"
 PACKAGES = "python3 ca-certificates iproute2 procps openssl openssh-server postfix ssl-cert sudo tcpdump"
 
 
@@ -38,12 +41,14 @@ _MMDEBSTRAP = (
 )
 
 
-def ensure(engine: Engine, release: str) -> str:
-    """The image's name, made first where there is none yet.
+def ensure(engine: Engine, release: str, layer: str = "") -> str:
+    """The image's name, made first where there is none yet. layer: a script of C(image/) that runs on top of the release's own image.
 
     LAB_BASE_IMAGE names a Debian image to start from, with {release} in it. Without it, mmdebstrap makes one of Debian's packages;
     and without that, it is the registry's.
     """
+    if layer:
+        return _with_layer(engine, ensure(engine, release), layer)
     image = name(release)
     if engine.has_image(image):
         return image
@@ -96,6 +101,21 @@ def _from_image(engine: Engine, release: str, image: str, base: str, folder: Pat
         encoding="utf-8",
     )
     engine.run("build", "--quiet", "--tag", image, str(folder))
+
+
+def _with_layer(engine: Engine, below: str, layer: str) -> str:
+    script = FOLDER / layer
+    made_of = "\0".join((below, script.read_text(encoding="utf-8")))
+    image = "%s:%s-%s" % (NAME, layer, hashlib.sha256(made_of.encode()).hexdigest()[:12])
+    with alone(image):
+        if not engine.has_image(image):
+            print("lab: %s makes %s of %s, about half a minute\n" % (engine.name, image, below), end="", flush=True)
+            with tempfile.TemporaryDirectory(prefix="lab-image-") as folder:
+                shutil.copy(script, folder)
+                (Path(folder) / "Dockerfile").write_text(
+                    "FROM %s\nCOPY %s /root/layer\nRUN /root/layer && rm /root/layer\n" % (below, layer), encoding="utf-8")
+                engine.run("build", "--quiet", "--tag", image, folder)
+    return image
 
 
 def _mirror() -> str:

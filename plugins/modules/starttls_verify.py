@@ -265,8 +265,8 @@ results:
       description:
         - The dialogue. C(banner), C(ehlo) (capabilities, list), C(starttls) (whether it is offered), C(starttls_reply),
           C(after_starttls) (bytes that came between that reply and TLS, where there were any) and C(ehlo_after_tls).
-        - C(mail_before_tls) is the reply to MAIL before TLS. C(injected) tells whether a command in the clear behind STARTTLS was obeyed
-          within TLS. C(smuggling) has a verdict for each end of a message that is none, where that was asked for.
+        - C(mail_before_tls) is the reply to MAIL before TLS, which is asked for on submission alone. C(injected) tells whether a command in
+          the clear behind STARTTLS was obeyed within TLS. C(smuggling) has a verdict for each end of a message that is none, where that was asked for.
       type: dict
       sample:
         banner: 220 mx1.example.org ESMTP Postfix
@@ -275,7 +275,7 @@ results:
         starttls_reply: 220 2.0.0 Ready to start TLS
         after_starttls: null
         ehlo_after_tls: [PIPELINING, SIZE 10240000, ETRN, ENHANCEDSTATUSCODES, 8BITMIME, DSN, SMTPUTF8, CHUNKING]
-        mail_before_tls: 250 2.1.0 Ok
+        mail_before_tls: null
         injected: false
         smuggling: null
     tls:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a look at one host costs, beside what others take for theirs: all at the same host, in turn, from the same machine.
+"""What a look at one host costs, beside what others take for theirs: all at the same server, in turn, from the same machine.
 
-The host is as Debian installs it, with a chain of each algorithm, so that there is something to enumerate; nobody trusts either
-chain, which costs our pass a connection more.
+One server is Postfix as Debian installs it, with a chain of each algorithm, so that there is something to enumerate; nobody trusts either
+chain, which costs our pass a connection more. The other is Exim, as Debian builds it with GnuTLS, with the versions it has by default and two chains.
 """
 from __future__ import annotations
 
@@ -12,10 +12,13 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager
-from typing import Callable, Iterator
+from typing import Callable, Iterator, NamedTuple
 
+from faults import BY_NAME
 from figures import ENVIRONMENT, TOP, Figure, look, timed
+from mailservers import BY_SERVER, NAME
 from reach import Host
+from running import running
 
 ROUNDS = 5
 SSLYZE = "sslyze ~= 6.3"  # it ties cryptography to an older release than the lab's, so it has a place of its own
@@ -42,18 +45,38 @@ subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL)
 print(time.monotonic() - started)' %s"""
 
 
+class Place(NamedTuple):
+    """Where a server answers, under which name, and what prints how many connections it has logged so far."""
+
+    host: Host
+    port: int
+    name: str
+    count: str
+
+
 def figures() -> Iterator[Figure]:
     host = Host("bench1")
     with _stock(host):
-        takers = _takers(host)
-        connections = {name: _connections(host, take) for name, take in takers.items() if take}  # this is the warm-up, too
-        took = {name: [] for name in takers}
-        for _round in range(ROUNDS):
-            for name, take in takers.items():
-                took[name].append(take() if take else None)
+        yield from _at(Place(host, 25, host.fqdn, "grep -c ']: connect from' /var/log/mail.log"), (_FULL, _FINGER, _CALL))
+    host = Host("bench-servers")
+    with running(host, BY_SERVER["exim"], BY_NAME["stock-two"]) as where:
+        count = "grep -c 'SMTP connection from .* connection count' /srv/foreign/%s/mainlog" % where.unit
+        for figure in _at(Place(host, where.port, NAME, count), ()):
+            yield figure._replace(name="Exim with GnuTLS: %s" % figure.name)
+
+
+def _at(place: Place, more: tuple) -> Iterator[Figure]:
+    """Figures of one server. more: names of takers beside the three that have a limit."""
+    takers = {name: take for name, take in _takers(place).items() if name in (_STANDARD, _SSLSCAN, _SSLYZE, *more)}
+    connections = {name: _connections(place, take) for name, take in takers.items() if take}  # this is the warm-up, too
+    took: dict = {name: [] for name in takers}
+    for _round in range(ROUNDS):
+        for name, take in takers.items():
+            took[name].append(take() if take else None)
     yield from _seconds(took)
-    for name in (_STANDARD, _FULL, _FINGER, _SSLSCAN, _SSLYZE):
-        yield Figure("%s, connections" % name, connections.get(name), "connections", 16 if name == _STANDARD else None)
+    for name in takers:
+        if name != _CALL:
+            yield Figure("%s, connections" % name, connections.get(name), "connections", 16 if name == _STANDARD else None)
     yield Figure("standard pass over sslscan, interpreter start included", _over(took, _STANDARD, _SSLSCAN), "ratio", 0.5)
     yield Figure("standard pass over sslyze, interpreter start included", _over(took, _STANDARD, _SSLYZE), "ratio", 0.1)
 
@@ -65,6 +88,8 @@ def _seconds(took: dict) -> Iterator[Figure]:
             yield Figure("%s, engine alone" % name, _median(engine for _whole, engine in rounds), "s")
         else:
             yield Figure(name, None if None in rounds else _median(whole for whole, _engine in rounds), "s")
+    if _CALL not in took:
+        return
     overhead = (call - engine for (call, _none), (_whole, engine) in zip(took[_CALL], took[_STANDARD]))
     yield Figure("%s, beyond the engine" % _CALL, _median(overhead), "s")
 
@@ -78,10 +103,10 @@ def _median(values) -> float:
     return statistics.median(list(values))
 
 
-def _takers(host: Host) -> dict:
+def _takers(place: Place) -> dict:
     """{name: function that takes one look and returns (seconds, seconds of the engine alone or None)}; None where it is not to be had."""
-    where = "%s:25" % host.address
-    target = {"host": host.address, "server_name": host.fqdn}
+    host, where = place.host, "%s:%d" % (place.host.address, place.port)
+    target = {"host": host.address, "port": place.port, "server_name": place.name}
     sslyze = _sslyze()
 
     def engine(depth: str) -> Callable:
@@ -119,21 +144,21 @@ def _takers(host: Host) -> dict:
     }
 
 
-def _connections(host: Host, take: Callable) -> int:
+def _connections(place: Place, take: Callable) -> int:
     """As the host's mail log has them."""
-    before = _logged(host)
+    before = _logged(place)
     take()
-    after = _logged(host)
+    after = _logged(place)
     while True:
         time.sleep(0.5)  # the log comes behind the connections
-        later = _logged(host)
+        later = _logged(place)
         if later == after:
             return after - before
         after = later
 
 
-def _logged(host: Host) -> int:
-    return int(host.run("grep -c ']: connect from' /var/log/mail.log", check=False) or 0)
+def _logged(place: Place) -> int:
+    return int(place.host.run(place.count, check=False) or 0)
 
 
 @contextmanager

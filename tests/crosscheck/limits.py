@@ -65,8 +65,8 @@ class Comparison(NamedTuple):
         return not self.only_ours and not self.only_theirs
 
 
-def compare(host: str, peer: str, what: str, ours: frozenset, theirs: frozenset) -> Comparison:
-    applying = [limit for limit in LIMITS if (limit.peer, limit.what) == (peer, what) and (not limit.hosts or host in limit.hosts)]
+def compare(host: str, peer: str, what: str, ours: frozenset, theirs: frozenset, limits: tuple = LIMITS) -> Comparison:
+    applying = [limit for limit in limits if (limit.peer, limit.what) == (peer, what) and (not limit.hosts or host in limit.hosts)]
     needed = set()
     for limit in applying:
         if limit.called:

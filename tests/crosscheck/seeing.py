@@ -29,8 +29,8 @@ from reach import Host
 
 #: What is compared.
 WHAT = ("versions", "suites", "groups", "order", "certificates", "dh", "signatures")
-_VERSIONS = ("SSLv3", "TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3")
-_CALLED = {"TLSv1.0": "TLSv1"}
+VERSIONS = ("SSLv3", "TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3")
+CALLED = {"TLSv1.0": "TLSv1"}
 #: Versions whose groups we enumerate.
 _GROUPED = ("TLSv1.2", "TLSv1.3")
 _LEAVES = {"RSA": "aRSA", "ECDSA": "aECDSA"}
@@ -51,7 +51,7 @@ def we(host: Host) -> Seen:
     tls = facts["tls"]
     assert tls["accepted"]["complete"], tls
     return Seen({
-        "versions": {"%s %s" % (name, tls["versions"][name]["verdict"]) for name in _VERSIONS},
+        "versions": {"%s %s" % (name, tls["versions"][name]["verdict"]) for name in VERSIONS},
         "suites": {"%s %s" % (version, name) for version, names in tls["accepted"]["suites"].items() for name in names},
         "groups": {"%s %s" % (version, name) for version, names in tls["accepted"]["groups"].items() for name in names},
         "order": {tls["order"]["verdict"]},
@@ -65,11 +65,11 @@ def we(host: Host) -> Seen:
 
 
 def sslscan(host: Host) -> Seen:
-    told = _xml("sslscan", "--starttls-smtp", "--show-certificate", "--show-sigs", "--sni-name=%s" % host.fqdn, "--xml=-", "%s:25" % host.address)
+    told = xml("sslscan", "--starttls-smtp", "--show-certificate", "--show-sigs", "--sni-name=%s" % host.fqdn, "--xml=-", "%s:25" % host.address)
     versions = {"%sv%s" % (found.get("type").upper(), found.get("version")): found.get("enabled") for found in told.iter("protocol")}
     ciphers = [(_version(found), suites.BY_CODE[int(found.get("id"), 16)], found) for found in told.iter("cipher")]
     return Seen({
-        "versions": {"%s %s" % (_CALLED.get(name, name), _verdict(enabled == "1")) for name, enabled in versions.items() if name != "SSLv2"},
+        "versions": {"%s %s" % (CALLED.get(name, name), _verdict(enabled == "1")) for name, enabled in versions.items() if name != "SSLv2"},
         "suites": {"%s %s" % (version, suite.name) for version, suite, _found in ciphers},
         "groups": {"%s %s" % (_version(found), groups.BY_CODE[int(found.get("id"), 16)].name) for found in told.iter("group")},
         "certificates": _chain(found.text for found in told.iter("certificate-blob")),
@@ -82,15 +82,15 @@ def sslscan(host: Host) -> Seen:
 
 
 def nmap(host: Host) -> Seen:
-    told = _xml("nmap", "-sT", "-Pn", "-n", "-p25", "--script", "ssl-enum-ciphers,ssl-cert", "-oX", "-", host.address)
-    tables = {_CALLED.get(table.get("key"), table.get("key")): table for table in told.findall(".//script[@id='ssl-enum-ciphers']/table")}
+    told = xml("nmap", "-sT", "-Pn", "-n", "-p25", "--script", "ssl-enum-ciphers,ssl-cert", "-oX", "-", host.address)
+    tables = {CALLED.get(table.get("key"), table.get("key")): table for table in told.findall(".//script[@id='ssl-enum-ciphers']/table")}
     rows = [
         (version, row.findtext("elem[@key='name']"), row.findtext("elem[@key='kex_info']") or "")
         for version, table in tables.items() for row in table.findall("table[@key='ciphers']/table")
     ]
     exchanges = [(version, name, exchange) for version, name, exchange in rows if version in _GROUPED]
     return Seen({
-        "versions": {"%s %s" % (name, _verdict(name in tables)) for name in _VERSIONS},
+        "versions": {"%s %s" % (name, _verdict(name in tables)) for name in VERSIONS},
         "suites": {"%s %s" % (version, name) for version, name, _exchange in rows},
         "groups": {
             "%s %s" % (version, _group(exchange)) for version, name, exchange in exchanges if not re.match("(dh|rsa) ", exchange)
@@ -108,7 +108,7 @@ def s_client(vantage: Host, host: Host) -> Seen:
     start = "timeout 10 openssl s_client -starttls smtp -connect %s:25 -servername %s " % (host.address, host.fqdn)
     questions = {
         ("version", name): "-%s -cipher ALL:@SECLEVEL=0" % option
-        for name, option in zip(_VERSIONS, ("ssl3", "tls1", "tls1_1", "tls1_2", "tls1_3"))
+        for name, option in zip(VERSIONS, ("ssl3", "tls1", "tls1_1", "tls1_2", "tls1_3"))
     }
     for group in groups.GROUPS:
         questions["TLSv1.3", group.name] = "-tls1_3 -cipher ALL:@SECLEVEL=0 -groups %s" % group.name
@@ -119,7 +119,7 @@ def s_client(vantage: Host, host: Host) -> Seen:
     questions.update({("order", order): "-tls1_2 -cipher %s" % order for order in _ORDERS})
     questions["dh",] = "-tls1_2 -cipher DHE:@SECLEVEL=0"
     questions["signature",] = "-tls1_2 -sigalgs ECDSA+SHA1:RSA+SHA1 -cipher ECDHE:DHE:@SECLEVEL=0"
-    told = _asked(vantage, {question: start + options + " </dev/null" for question, options in questions.items()})
+    told = asked(vantage, {question: start + options + " </dev/null" for question, options in questions.items()})
 
     verdicts = {question: _s_client_verdict(answer) for question, answer in told.items()}
     keys = {question: re.search(r"Temp Key: (?:ECDH, )?([\w-]+), (\d+) bits", answer) for question, answer in told.items()}
@@ -127,7 +127,7 @@ def s_client(vantage: Host, host: Host) -> Seen:
     accepted |= {"TLSv1.2 %s" % question[1] for question, key in keys.items() if question[0] == "TLSv1.2" and key and _group(key[1]) == question[1]}
     chosen = [re.search(r"Cipher is (\S+)", told["order", order])[1] for order in _ORDERS]
     return Seen({
-        "versions": {"%s %s" % (name, verdicts["version", name]) for name in _VERSIONS if verdicts["version", name]},
+        "versions": {"%s %s" % (name, verdicts["version", name]) for name in VERSIONS if verdicts["version", name]},
         "groups": accepted,
         "order": {"server" if chosen[0] == chosen[1] else "client"},
         "certificates": _chain(*(_PEM.findall(told["chain", key]) for key in _LEAVES)),
@@ -139,20 +139,20 @@ def s_client(vantage: Host, host: Host) -> Seen:
 def posttls_finger(vantage: Host, host: Host) -> Seen:
     start = "timeout 10 posttls-finger -c -l encrypt -s %s " % host.fqdn
     medium = "-o tls_medium_cipherlist=%s:@SECLEVEL=0 "
-    questions = {("version", name): "-p %s %s" % (name, medium % "ALL") for name in _VERSIONS}
+    questions = {("version", name): "-p %s %s" % (name, medium % "ALL") for name in VERSIONS}
     for group in groups.GROUPS:
         parameters = ("", group.name) if group.kind == "ffdhe" else (group.name, "")
         questions["group", group.name] = "-p TLSv1.3 -o tls_eecdh_auto_curves=%s -o tls_ffdhe_auto_groups=%s" % parameters
     questions.update({("chain", key): "-C -p TLSv1.2 " + medium % alias for key, alias in _LEAVES.items()})
     questions.update({("order", order): "-p TLSv1.2 " + medium % order for order in _ORDERS})
-    told = _asked(vantage, {
+    told = asked(vantage, {
         question: "%s %s '[%s]:25'" % (start, options, host.address) for question, options in questions.items()
     })
 
     connected = {question: re.search(r"TLS connection established to \S+ \S+ with cipher (\S+)", answer) for question, answer in told.items()}
     keys = {question: re.search(r"key-exchange (\S+)", answer) for question, answer in told.items()}
     verdicts = {name: "accepted" if connected["version", name] else "refused" if "SSL alert number" in told["version", name] else ""
-                for name in _VERSIONS}
+                for name in VERSIONS}
     first, second = (connected["order", order][1] for order in _ORDERS)
     return Seen({
         "versions": {"%s %s" % (name, verdict) for name, verdict in verdicts.items() if verdict},
@@ -165,13 +165,13 @@ def posttls_finger(vantage: Host, host: Host) -> Seen:
     })
 
 
-def _xml(*command: str) -> ElementTree.Element:
+def xml(*command: str) -> ElementTree.Element:
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", check=False, timeout=120)
     assert done.stdout.startswith("<?xml"), "%s said no XML:\n%s%s" % (command[0], done.stdout, done.stderr)
     return ElementTree.fromstring(done.stdout)
 
 
-def _asked(vantage: Host, commands: dict) -> dict:
+def asked(vantage: Host, commands: dict) -> dict:
     """{question: what the command said}, all of them in one session on the vantage."""
     mark = "----- next question -----"
     script = "\n".join("echo %s; %s 2>&1" % (shlex.quote(mark), command) for command in commands.values())
@@ -203,7 +203,7 @@ def _verdict(accepted: bool) -> str:
 
 
 def _version(found: ElementTree.Element) -> str:
-    return _CALLED.get(found.get("sslversion"), found.get("sslversion"))
+    return CALLED.get(found.get("sslversion"), found.get("sslversion"))
 
 
 def _group(name: str) -> str:

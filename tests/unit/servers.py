@@ -27,8 +27,10 @@ class Behaviour:
     takes for the end of a message (CVE-2023-51764). pause: seconds before it greets.
     hello: from a ClientHello to bytes to answer it with, or None to go on as usual. suites: an OpenSSL cipher list. own_order: whether
     its own order counts. second: another chain, of another algorithm. curve: the only one it takes. dh_parameters: PEM, for suites
-    with DHE. changing: from the number of a connection to another chain to serve on it, or None. third: as second. nameless: the chain for
-    who sends no server name.
+    with DHE. changing: from the number of a connection to another chain to serve on it, or None. refusal: what it sends in place of an alert to
+    a ClientHello that does not suit, before it closes. demands: whether clients need a certificate. at_mail: instead of a reply to MAIL before TLS.
+    greets: from the number of a connection to whether it does. ehlo_reply: instead of what ehlo_after is for, before it leaves. third: as second.
+    nameless: the chain for who sends no server name.
     """
 
     chain: Issued | None = None
@@ -37,6 +39,7 @@ class Behaviour:
     pause: float = 0.0
     ehlo: tuple = (b"PIPELINING",)
     ehlo_after: tuple = (b"PIPELINING",)
+    ehlo_reply: bytes = b""
     starttls: bytes = b"220 2.0.0 Ready to start TLS\r\n"
     implicit: bool = False
     versions: tuple = (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3)
@@ -54,6 +57,10 @@ class Behaviour:
     suites: str = "ALL:@SECLEVEL=0"
     own_order: bool = True
     second: Issued | None = None
+    refusal: bytes | None = None
+    demands: bool = False
+    at_mail: Callable | None = None
+    greets: Callable = lambda _number: True
     third: Issued | None = None
     nameless: Issued | None = None
 
@@ -97,6 +104,8 @@ class MailServer:
         if not self.behaviour.own_order:
             context.options &= ~ssl.OP_CIPHER_SERVER_PREFERENCE
         context.minimum_version, context.maximum_version = self.behaviour.versions
+        if self.behaviour.demands:
+            context.verify_mode = ssl.CERT_REQUIRED
         context.sni_callback = self._named
         for chain in filter(None, chains):
             descriptor, path = tempfile.mkstemp()
@@ -127,7 +136,7 @@ class MailServer:
             with connection:
                 if self.behaviour.instead:
                     self.behaviour.instead(connection)
-                else:
+                elif self.behaviour.greets(number):
                     other = self.behaviour.changing(number)
                     self._speak(connection, self._make_context(other, self.behaviour.second) if other else self._context)
         except (OSError, ValueError):
@@ -144,6 +153,9 @@ class MailServer:
             command = lines.next().strip().upper()
             self.commands.append(command)
             if command.startswith(b"EHLO"):
+                if secure and self.behaviour.ehlo_reply:
+                    connection.sendall(self.behaviour.ehlo_reply)
+                    return
                 offers = self.behaviour.ehlo_after if secure else self.behaviour.ehlo
                 if context and not secure:
                     offers = (*offers, b"STARTTLS")
@@ -158,8 +170,11 @@ class MailServer:
                     self.behaviour.at_tls(connection)
                     return
                 if self.behaviour.starttls.startswith(b"220"):
-                    answer = self.behaviour.hello(connection.recv(4096, socket.MSG_PEEK))
-                    if answer:
+                    hello = connection.recv(4096, socket.MSG_PEEK)
+                    answer = self.behaviour.hello(hello)
+                    if answer is None and self.behaviour.refusal is not None and flight(context, hello) is None:
+                        answer = self.behaviour.refusal
+                    if answer is not None:
                         connection.recv(4096)  # what is left unread would make closing a reset
                         connection.sendall(answer)
                         return
@@ -176,12 +191,28 @@ class MailServer:
                 connection.sendall(b"354 End data with <CR><LF>.<CR><LF>\r\n")
                 lines.until(self.behaviour.ends)
                 connection.sendall(b"250 2.0.0 Ok: queued\r\n")
+            elif command.startswith(b"MAIL") and not secure and self.behaviour.at_mail:
+                self.behaviour.at_mail(connection)
+                return
             elif command.startswith(b"MAIL") and not secure:
                 connection.sendall(self.behaviour.mail)
             elif command.partition(b" ")[0] in (b"NOOP", b"RSET", b"MAIL", b"RCPT"):
                 connection.sendall(b"250 2.0.0 Ok\r\n")
             else:
                 connection.sendall(b"502 5.5.2 Error: command not recognized\r\n")
+
+
+def flight(context: ssl.SSLContext, hello: bytes) -> bytes | None:
+    """What a server with this context says to a ClientHello; None where it refuses."""
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    incoming.write(hello)
+    try:
+        context.wrap_bio(incoming, outgoing, server_side=True).do_handshake()
+    except ssl.SSLWantReadError:
+        return outgoing.read()
+    except ssl.SSLError:
+        return None
+    raise AssertionError("a handshake that takes one message")
 
 
 class _Lines:
@@ -220,5 +251,5 @@ class Said:
 
     def receive(self, purpose: str) -> bytes:
         if not self.pieces:
-            raise failure(self.where, "the server closed the connection instead of %s" % purpose)
+            raise failure(self.where, "the server closed the connection instead of %s" % purpose, closed=True)
         return self.pieces.pop(0)

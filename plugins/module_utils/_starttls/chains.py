@@ -70,12 +70,13 @@ class Chains:
     def unjudged(self) -> str | None:
         """The algorithm of a chain whose trust no handshake has judged, where it is another one than the first chain's.
 
-        Only of chains that a handshake can be brought to show, which is by the suites of TLS 1.2.
+        Only of chains that a handshake can be brought to show, which is by the suites of TLS 1.2, and that it would go through with.
         """
         first = self._chains[0]["algorithm"] if self._chains else None
         return next((
             chain["algorithm"] for chain in self._chains
             if chain["trust"] is None and chain["algorithm"] != first and "TLSv1.2" in chain["versions"] and chain["sni"] is not False
+            and self._judge(chain["sent"])["verdict"] == "pass"
         ), None)
 
     def keys(self, version: str | None, named: bool | None) -> list:

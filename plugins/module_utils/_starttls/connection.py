@@ -87,7 +87,7 @@ class Connection:
         """What is there, at most 4096 bytes; waits for the first one. Raises at the end of the stream, too."""
         data = self._bounded(purpose, self._receive)
         if not data:
-            raise failure(self.where, "the server closed the connection instead of %s" % purpose)
+            raise failure(self.where, "the server closed the connection instead of %s" % purpose, closed=True)
         self._received += len(data)
         if self._received > MOST_BYTES:
             raise failure(self.where, "the server sent more than %d bytes" % MOST_BYTES)
@@ -124,11 +124,12 @@ class Connection:
             reason = "no time was left for %s: the limit is %g s for everything" % (purpose, self.deadline.seconds)
             raise failure(self.where, reason) from error
         except (ssl.SSLEOFError, ssl.SSLZeroReturnError) as error:
-            raise failure(self.where, "the server closed the connection instead of %s" % purpose) from error
+            raise failure(self.where, "the server closed the connection instead of %s" % purpose, closed=True) from error
         except ssl.SSLError as error:
             raise failure(self.where, words(error)) from error
         except OSError as error:
-            raise failure(self.where, "%s instead of %s" % (words(error), purpose)) from error
+            closed = {"closed": True} if isinstance(error, ConnectionError) else {}
+            raise failure(self.where, "%s instead of %s" % (words(error), purpose), **closed) from error
 
     def _in_time(self, act, *arguments):
         """What act returns. What is received is waited for again where other connections were given more time meanwhile."""
@@ -148,7 +149,7 @@ def connect(host: str, port: int, deadline: Deadline, source_address: str | None
     """(Connection, address) of the first of the host's addresses that answers."""
     where = endpoint(host, port)
     addresses = _resolve(host, port, deadline, where)
-    refusals = []
+    refusals, closed = [], True
     for position, (family, address) in enumerate(addresses):
         sock = None
         try:
@@ -164,8 +165,9 @@ def connect(host: str, port: int, deadline: Deadline, source_address: str | None
             if sock:
                 sock.close()
             silent = isinstance(error, socket.timeout)
+            closed = closed and isinstance(error, ConnectionError)
             refusals.append("%s: %s" % (address[0], "no answer" if silent else words(error)))
-    raise failure(where, "; ".join(refusals))
+    raise failure(where, "; ".join(refusals), closed=closed)
 
 
 def _resolve(host: str, port: int, deadline: Deadline, where: str) -> list:
@@ -211,7 +213,7 @@ def _written(address: tuple) -> str:
 
 
 def failure(where: str, reason: str, **details: object) -> PostfixTlsError:
-    """The error of a connection that could not be used to the end."""
+    """The error of a connection that could not be used to the end. details: closed, where the server ended it, by a reset, too."""
     return PostfixTlsError(where, "", reason, "Look at the server's log, and at what stands between.", **details)
 
 

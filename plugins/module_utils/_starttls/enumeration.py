@@ -7,27 +7,44 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Callable
 
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.client_hello import Offer
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.inquiries import CURVES
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._tls import groups, suites
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._tls.versions import NAMES
 
 _TLS13 = "TLSv1.3"
 
 
 def enumerate_into(tls: dict, ask: Callable[[Offer], object], pool: ThreadPoolExecutor) -> None:
-    """Fills C(accepted): {suites: {version: [name]}, groups: {version: [name]}, complete: whether every run ended in a refusal}."""
-    versions = [name for name, answer in tls["versions"].items() if answer["verdict"] == "accepted"]
+    """Fills C(accepted): {suites: {version: [name]}, groups: {version: [name]}, complete: whether every run ended in a refusal}.
+
+    Groups are those of TLS 1.3 and of the newest version before it, for which the older ones have no others.
+    """
+    answers = tls["versions"]
+    versions = [name for name in NAMES if answers[name]["verdict"] == "accepted"]
+    grouped = [name for name in versions if name not in ("SSLv3", _TLS13)][-1:] + [name for name in versions if name == _TLS13]
     by_suite = list(pool.map(lambda version: _suites(version, ask), versions))
-    by_group = list(pool.map(lambda version: _groups(version, ask), [version for version in versions if version in ("TLSv1.2", _TLS13)]))
+    by_group = list(pool.map(lambda version: _groups(version, ask), grouped))
+    clear = all(answer["verdict"] != "unknown" for answer in answers.values())
     tls["accepted"] = {
         "suites": {version: names for version, names, _complete in by_suite},
         "groups": {version: names for version, names, _complete in by_group},
-        "complete": all(complete for _version, _names, complete in by_suite + by_group),
+        "complete": clear and all(complete for _version, _names, complete in by_suite + by_group),
     }
 
 
 def _suites(version: str, ask: Callable) -> tuple:
+    """Those with DHE with and without the primes of RFC 7919 in sight: a server may have some for who names these only, or names none."""
     offered = list(suites.tls13() if version == _TLS13 else suites.classic())
-    found, ended = _strike(offered, lambda rest: ask(Offer(version, tuple(rest))), lambda flight: flight.hello.suite)
+    found, ended = _strike(offered, lambda rest: ask(Offer(version, tuple(rest))), _suite)
+    left = [code for code in offered if code not in found and suites.BY_CODE[code].exchange == "DHE"]
+    if ended and left and version != "SSLv3":
+        more, ended = _strike(left, lambda rest: ask(Offer(version, tuple(rest), CURVES)), _suite)
+        found += more
     return version, [suites.name(code) for code in found], ended
+
+
+def _suite(flight) -> int:
+    return flight.hello.suite
 
 
 def _groups(version: str, ask: Callable) -> tuple:

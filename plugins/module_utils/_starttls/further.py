@@ -17,6 +17,8 @@ from ansible_collections.mailsec.postfix_tls.plugins.module_utils._tls.signature
 _TLS12, _TLS13 = "TLSv1.2", "TLSv1.3"
 #: Of a server with more than one of each kind something else is wrong.
 _MOST = 12
+#: {type of a key: the signer of suites before TLS 1.3}, where that is not ECDSA.
+_SIGNERS = {"RSA": "RSA", "RSA-PSS": "RSA", "DSA": "DSS"}
 #: {curve of a key: the one scheme that it signs with in TLS 1.3}
 _OF_CURVES = {
     "prime256v1": "ecdsa_secp256r1_sha256", "secp384r1": "ecdsa_secp384r1_sha384", "secp521r1": "ecdsa_secp521r1_sha512",
@@ -25,14 +27,22 @@ _OF_CURVES = {
 }
 
 
-def ask_for_further(version: str, known: list, ask: Callable[[Offer], Answer], shown: Callable[[Answer], Optional[tuple]]) -> Answer:
+def ask_for_further(version: str, known: list, ask: Callable[[Offer], Answer], shown: Callable[[Answer], Optional[tuple]], signers: tuple = ()) -> Answer:
     """Refused where it has none beside those that are known now, unknown where that is not clear, accepted never.
 
     version: TLSv1.2 or TLSv1.3. known: keys as (type, curve), RSA-PSS a type of its own; grows. ask: asks, and keeps what is shown. shown:
-    the key of the certificate that an answer brought, None where it could not be read.
+    the key of the certificate that an answer brought, None where it could not be read. signers: as suites before TLS 1.3 have them, of those
+    to ask about, without them those of known keys: any other one has refused already, whatever it was offered.
     """
+    signers = (None,) if version == _TLS13 else signers or tuple(dict.fromkeys(_SIGNERS.get(kind, "ECDSA") for kind, _curve in known))
+    answers = [_ask_signer(version, signer, known, ask, shown) for signer in signers]
+    return next((answer for answer in answers if answer.verdict == "unknown"), answers[-1] if answers else Answer("unknown", "no key was seen"))
+
+
+def _ask_signer(version: str, signer: Optional[str], known: list, ask: Callable, shown: Callable) -> Answer:
+    """One kind of suites at a time: OpenSSL may choose one that suits no scheme that is left, and then refuses though another would do."""
     for _nth in range(_MOST):
-        offer = _of_others(version, known)
+        offer = _of_others(version, signer, known)
         if not offer.signatures:
             return Answer("refused", "every kind of key was seen")
         answer = ask(offer)
@@ -47,18 +57,19 @@ def ask_for_further(version: str, known: list, ask: Callable[[Offer], Answer], s
     return Answer("unknown", "it shows another one each time")
 
 
-def _of_others(version: str, known: list) -> Offer:
-    offered = [signature for signature in SIGNATURES if _is_of(version, signature)]
-    left = tuple(signature.code for signature in offered if not any(_signs(version, key, signature) for key in known))
-    ephemeral = suites.signed("ECDSA", ephemeral=True) + suites.signed("RSA", ephemeral=True) + suites.signed("DSS", ephemeral=True)
-    return Offer(version, None if version == _TLS13 else ephemeral, signatures=left)
+def _of_others(version: str, signer: Optional[str], known: list) -> Offer:
+    left = tuple(
+        signature.code for signature in SIGNATURES
+        if _is_of(version, signer, signature) and not any(_signs(version, key, signature) for key in known)
+    )
+    return Offer(version, suites.signed(signer, ephemeral=True) if signer else None, signatures=left)
 
 
-def _is_of(version: str, signature: Signature) -> bool:
-    """Whether a handshake of that version can be signed so: RFC 8446 section 4.2.3 leaves the old ones to certificates."""
+def _is_of(version: str, signer: Optional[str], signature: Signature) -> bool:
+    """Whether a handshake of that version and such suites can be signed so: RFC 8446 section 4.2.3 leaves the old ones to certificates."""
     if version == _TLS13:
         return signature.hash not in ("MD5", "SHA1", "SHA224") and signature.key != "DSA" and "pkcs1" not in signature.name
-    return signature.key not in ("ML-DSA", "SM2")
+    return {"ECDSA": "ECDSA", "EdDSA": "ECDSA", "RSA": "RSA", "DSA": "DSS"}.get(signature.key) == signer
 
 
 def _signs(version: str, key: tuple, signature: Signature) -> bool:

@@ -74,11 +74,12 @@ class Contexts:
 
 @dataclass
 class Handshake:
-    """verdict: done, refused (the server sent an alert) or unknown. untrusted: OpenSSL's reason against the chain, or None.
+    """verdict: done (the server answered within TLS), refused (it sent an alert, or left us without a word) or unknown.
 
-    certificates: DER, leaf first. whole: whether that is all that was sent, or only the leaf, which is all that Python tells before 3.10.
-    in_the_clear: refused before TLS, in SMTP. too_weak: an alert, or our own OpenSSL's reason, which a security level may have
-    brought about; "" where that can't be.
+    untrusted: OpenSSL's reason against the chain, or None. version, cipher: where our own side of it was done; a TLS 1.3 server may refuse
+    after that. certificates: DER, leaf first. whole: whether that is all that was sent, or only the leaf, which is all that Python tells
+    before 3.10. in_the_clear: refused before TLS, in SMTP. failed: it never came so far. too_weak: an alert, or our own OpenSSL's reason,
+    which a security level may have brought about; "" where that can't be.
     """
 
     verdict: str
@@ -89,6 +90,7 @@ class Handshake:
     certificates: list = field(default_factory=list)
     whole: bool = False
     in_the_clear: bool = False
+    failed: bool = False
     too_weak: str = ""
 
 

@@ -20,6 +20,11 @@ class Obstacle(NamedTuple):
 
 _EXCEPTED = "a higher limit, or whoever looks from there in smtpd_client_event_limit_exceptions, which is $mynetworks by default"
 
+#: What servers say to who has none: smtpd(8) where smtpd_tls_req_ccert asks for one, nginx, and TLS 1.3 itself (RFC 8446 section 6.2).
+_CLIENT_CERTIFICATE = (
+    "no client certificate presented|client certificate not trusted|certificate required|no required SSL certificate|demands a client certificate"
+)
+
 OBSTACLES = tuple(Obstacle(re.compile(pattern, re.IGNORECASE), parameter, remedy) for pattern, parameter, remedy in (
     ("too many new TLS sessions", "smtpd_client_new_tls_session_rate_limit", _EXCEPTED),
     ("too many connections from", "smtpd_client_connection_rate_limit, smtpd_client_connection_count_limit", _EXCEPTED),
@@ -28,8 +33,9 @@ OBSTACLES = tuple(Obstacle(re.compile(pattern, re.IGNORECASE), parameter, remedy
         "a higher limit (it is $smtpd_client_connection_count_limit by default)",
     ),
     (
-        "no client certificate presented|client certificate not trusted|certificate required", "smtpd_tls_req_ccert",
-        "nothing, where clients are to have a certificate: what follows the handshake is seen only by who has one",
+        _CLIENT_CERTIFICATE, "smtpd_tls_req_ccert",
+        "no, where strangers are to deliver mail (of another server, its own verification of clients: Exim's tls_verify_hosts, stunnel's requireCert,"
+        " nginx's ssl_verify_client); nothing, where clients are to have a certificate: what follows the handshake is seen only by who has one",
     ),
     (
         "too many errors|all (?:server|screening) ports are busy|too many concurrent", "smtpd_hard_error_limit, default_process_limit",
@@ -51,6 +57,12 @@ BUSY = Obstacle(
 def obstacle(text: str | None) -> Obstacle | None:
     """The one that stands behind these words, if any."""
     return next((one for one in OBSTACLES if text and one.pattern.search(text)), None)
+
+
+def demands_certificate(text: str | None) -> bool:
+    """Whether these words ask a client for a certificate."""
+    known = obstacle(text)
+    return bool(known) and known.parameter == "smtpd_tls_req_ccert"
 
 
 def of_look(facts: dict) -> Obstacle | None:

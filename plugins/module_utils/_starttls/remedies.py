@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls import distrust
-from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.obstacles import obstacle
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.obstacles import demands_certificate, obstacle
 
 #: Nothing was seen to be wrong, so no parameter of the check's own is.
 UNSEEN = "nothing that was seen is wrong: look once more, or from another machine; the server's mail log has its side of it"
@@ -67,7 +67,7 @@ _TABLE = {check: tuple((re.compile(pattern, re.IGNORECASE), text) for pattern, t
 
 def remedy(check: str, verdict: str, observed: str | None) -> str | None:
     """The text for what was seen, None where the check's own is right. verdict: fail or unknown."""
-    known = obstacle(observed) if verdict == "unknown" else None
+    known = obstacle(observed) if verdict == "unknown" or demands_certificate(observed) else None
     if known:
         return "%s: %s" % (known.parameter, known.remedy)
     for pattern, text in _TABLE.get(check, ()):

@@ -6,22 +6,27 @@ What is seen is kept at once, so that it is there even when the next step fails;
 """
 from __future__ import annotations
 
+import re
 import socket
+import ssl
+import sys
 import threading
-from contextlib import contextmanager
+import time
+from contextlib import ExitStack, contextmanager
 from typing import Iterator
 
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._error import PostfixTlsError
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls import smuggling
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.connection import Connection, Deadline, connect, endpoint, failure
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.obstacles import demands_certificate
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.smtp import Dialogue, keywords
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.target import MOST_CONNECTIONS, Look, Target
 
 #: Said in the clear together with STARTTLS: who obeys it within TLS takes a stranger's words for the client's (CVE-2011-0411).
 _INJECTED = b"NOOP\r\n"
 
-#: What smtpd(8) says within TLS where smtpd_tls_req_ccert asks for one.
-_DEMANDED = "client certificate"
+#: Seconds after which a server that counts connections has noticed that one is gone, as Courier's couriertcpd does (MAXPERIP).
+_A_MOMENT = 0.4
 
 
 class Session:
@@ -34,8 +39,9 @@ class Session:
         self.address = target.address
         self.source: str | None = None  # our own address, as the server sees it where nothing translates
         self.connections = 0
-        self._most = MOST_CONNECTIONS + (len(smuggling.ENDS) if look.smuggling_recipient else 0)
+        self.most = MOST_CONNECTIONS + (len(smuggling.ENDS) if look.smuggling_recipient else 0)
         self.ended = False  # the server said 421: no further connection
+        self.lost = 0  # connections that the server ended before anything could be asked
         self.reachable = False
         self.error: str | None = None
         self.smtp: dict = dict.fromkeys((
@@ -49,8 +55,8 @@ class Session:
         with self._lock:
             if self.ended:
                 raise failure(self.where, "not asked, because %s" % self.error)
-            if self.connections >= self._most and self.look.depth != "full":
-                raise failure(self.where, "not asked, because that would take more than %d connections" % self._most)
+            if self.connections >= self.most and self.look.depth != "full":
+                raise failure(self.where, "not asked, because that would take more than %d connections" % self.most)
             self.connections += 1
         opened, self.address = connect(self.address or self.target.host, self.target.port, self.deadline, self.look.source_address)
         with opened:
@@ -59,16 +65,50 @@ class Session:
                 opened.send(_introduction(opened.socket), "taking the line of the PROXY protocol")
             yield opened
 
+    @contextmanager
+    def ready(self, inject: bool = False, mail: bool = False) -> Iterator[tuple]:
+        """(Dialogue, None) of a new connection on which a ClientHello is due; (Dialogue, what the server said instead) where it is not.
+
+        inject: with words in the clear behind STARTTLS. mail: MAIL and RSET before it.
+        """
+        with ExitStack() as stack:
+            dialogue = self._greeted(stack)
+            try:
+                refusal = self._until_tls(dialogue, inject, mail)
+            except PostfixTlsError as error:
+                self.lost += bool(error.details.get("closed")) and not mail
+                raise
+            yield dialogue, refusal
+
+    @property
+    def spare(self) -> int:
+        """Connections that may still be made."""
+        return sys.maxsize if self.look.depth == "full" else self.most - self.connections
+
     @property
     def where(self) -> str:
         return endpoint(self.target.host, self.target.port)
 
-    def until_tls(self, dialogue: Dialogue, inject: bool = False) -> str | None:
-        """Until the server expects a ClientHello; else what it said instead. inject: with words in the clear behind STARTTLS."""
+    def _greeted(self, stack: ExitStack) -> Dialogue:
+        """After the banner, where one comes before TLS. Where others were greeted and this one is not, it is tried once more."""
+        for again in (True, False):
+            try:
+                dialogue = Dialogue(stack.enter_context(self.connection()))
+                if self.target.protocol != "smtps":
+                    self._greeting(dialogue)
+                break
+            except PostfixTlsError as error:
+                closed, others = error.details.get("closed"), self.smtp["banner"]
+                if not (again and closed and others and self.deadline.left() > _A_MOMENT):
+                    self.lost += bool(closed)
+                    raise
+                time.sleep(_A_MOMENT)
+        return dialogue
+
+    def _until_tls(self, dialogue: Dialogue, inject: bool, mail: bool) -> str | None:
         if self.target.protocol == "smtps":
             self.reachable = (self.smtp["banner"] or "220").startswith("220")  # which comes only within TLS
             return None
-        self._greeting(dialogue)
         capabilities = self._ehlo(dialogue)
         self._keep("ehlo", capabilities)
         self.reachable = True
@@ -77,10 +117,15 @@ class Session:
         if not offered:
             dialogue.leave()
             return "STARTTLS is not offered"
-        if inject:
+        if mail:
             self._keep("mail_before_tls", str(dialogue.command("MAIL FROM:<>")))
             dialogue.command("RSET")
-        reply = dialogue.command("STARTTLS", _INJECTED if inject else b"")
+        try:
+            reply = dialogue.command("STARTTLS", _INJECTED if inject else b"")
+        except PostfixTlsError as error:
+            if not inject or not error.details.get("closed"):
+                raise
+            return error.reason  # which may be for the words behind it
         self._keep("starttls_reply", str(reply))
         if reply.code != 220:
             dialogue.leave()
@@ -90,12 +135,17 @@ class Session:
             self._keep("after_starttls", extra)
         return None
 
-    def within_tls(self, dialogue: Dialogue, injected: bool = False) -> None:
-        """EHLO and QUIT after a handshake; with injected, whether the words in the clear were obeyed."""
+    def within_tls(self, dialogue: Dialogue, injected: bool = False) -> tuple | None:
+        """EHLO and QUIT after our side of a handshake: None where the server answered, else (verdict, reason) of the whole handshake.
+
+        With injected, whether the words in the clear were obeyed.
+        """
+        answered = False
         try:
             if self.target.protocol == "smtps":
                 self._greeting(dialogue)
             reply = dialogue.command("EHLO %s" % self.look.ehlo_name)
+            answered = True
             if injected and self.target.protocol != "smtps":
                 # Replies come in order: had the words been obeyed, the first one would be theirs and EHLO's own would follow.
                 following = dialogue.command("QUIT")
@@ -104,22 +154,24 @@ class Session:
                 reply = following if obeyed else reply
                 if reply.code == 250:
                     self._keep("ehlo_after_tls", list(reply.lines[1:]))
-                return
+                return None
             self._keep("ehlo_after_tls", self._capabilities(dialogue, reply))
             dialogue.leave()
         except PostfixTlsError as error:
-            self.note(error, demanded=_DEMANDED in error.reason.lower())
+            last = error if answered else _last_words(dialogue.connection, error)
+            self.note(last, demanded=demands_certificate(last.reason))
+            return None if answered else _unanswered(last)
+        return None
 
     def ask_about_smuggling(self, context, pool) -> None:
         """context: for TLS where the server offers it; whether its certificate is trusted does not matter here. pool: of threads."""
         @contextmanager
         def connected() -> Iterator[Dialogue]:
-            with self.connection() as connection:
-                dialogue = Dialogue(connection)
-                if not self.until_tls(dialogue):
-                    connection.start_tls(context, self.target.sni)
+            with self.ready() as (dialogue, refusal):
+                if not refusal:
+                    dialogue.connection.start_tls(context, self.target.sni)
                 elif not self.smtp["starttls"]:
-                    raise failure(connection.where, "STARTTLS is not offered, and this is asked within TLS only")
+                    raise failure(self.where, "STARTTLS is not offered, and this is asked within TLS only")
                 if self.target.protocol == "smtps":
                     self._greeting(dialogue)
                 self._ehlo(dialogue)
@@ -155,6 +207,30 @@ class Session:
     def _keep(self, key: str, value: object) -> None:
         if self.smtp[key] is None:
             self.smtp[key] = value
+
+
+def _last_words(connection: Connection, error: PostfixTlsError) -> PostfixTlsError:
+    """The alert that had come when the server was found gone, else error: who writes to a closed connection has not read from it."""
+    if error.details.get("closed"):
+        try:
+            connection.receive("replying within TLS")
+        except PostfixTlsError as last:
+            return error if last.details.get("closed") else last
+    return error
+
+
+def _unanswered(error: PostfixTlsError) -> tuple | None:
+    """(verdict, reason) of a handshake that was done for us, and after which nothing came but this; None where something was said within TLS.
+
+    From TLS 1.3 on a client is done before the server has seen its certificate, or that it has none (RFC 8446 section 2).
+    """
+    cause = error.__cause__
+    alert = re.search("alert .*", error.reason) if isinstance(cause, ssl.SSLError) else None
+    if demands_certificate(error.reason):
+        return "refused", "the server demands a client certificate: %s" % (alert.group() if alert else error.reason)
+    if alert or error.details.get("closed"):
+        return "refused", "after the handshake came nothing within TLS: %s" % (alert.group() if alert else error.reason)
+    return ("unknown", error.reason) if isinstance(cause, OSError) else None
 
 
 def _introduction(sock: socket.socket) -> bytes:

@@ -5,7 +5,7 @@
 Nothing is kept secret here and nothing is proven: a certificate is public, and whether it is to be believed is judged elsewhere. So our private
 key is the number 1 in every group. Its public key is the group's base, the agreed secret is what the server itself sent, and neither takes
 any arithmetic. Of an AEAD only the cipher is undone, and its tag is left alone: changed bytes are read as what they became, as before TLS 1.3.
-Source: RFC 8446 sections 4.4.1, 5.2, 5.3 and 7; RFC 5116, RFC 6655, RFC 8439; FIPS 197, FIPS 203; RFC 7748, RFC 7919, SEC 2.
+Source: RFC 8446 sections 4.4.1, 5.2, 5.3 and 7; RFC 5116, RFC 6655, RFC 8439; FIPS 197, FIPS 203; RFC 7748, RFC 7919, RFC 8734, SEC 2.
 """
 from __future__ import annotations
 
@@ -23,6 +23,12 @@ _BASES = {code: bytes.fromhex(point) for code, point in {
             "3617de4a96262c6f5d9e98bf9292dc29f8f41dbd289a147ce9da3113b5f0b8c00a60b1ce1d7e819d7a431d7c90ea0e5f",
     0x0019: "0400c6858e06b70404e9cd9e3ecb662395b4429c648139053fb521f828af606b4d3dbaa14b5e77efe75928fe1dc127a2ffa8de3348b3c1856a429bf97e7e31c2e5bd66"
             "011839296a789a3bc0045c8a5fb42c7d1bd998f54449579b446817afbd17273e662c97ee72995ef42640c550b9013fad0761353c7086a272c24088be94769fd16650",
+    0x001F: "048bd2aeb9cb7e57cb2c4b482ffc81b7afb9de27e1e3bd23c23a4453bd9ace3262"
+            "547ef835c3dac4fd97f8461a14611dc9c27745132ded8e545c1d54c72f046997",
+    0x0020: "041d1c64f068cf45ffa2a63a81b7c13f6b8847a3e77ef14fe3db7fcafe0cbd10e8e826e03436d646aaef87b2e247d4af1e"
+            "8abe1d7520f9c2a45cb1eb8e95cfd55262b70b29feec5864e19c054ff99129280e4646217791811142820341263c5315",
+    0x0021: "0481aee4bdd82ed9645a21322e9c4c6a9385ed9f70b5d916c1b43b62eef4d0098eff3b1f78e2d0d48d50d1687b93b97d5f7c6d5047406a5e688b352209bcb9f822"
+            "7dde385d566332ecc0eabfa9cf7822fdf209f70024a57b1aa000c55b881f8111b2dcde494a5f485e5bca4bd88a2763aed1ca2b2fa8f0540678cd1e0f3ad80892",
 }.items()}
 _POINTS = frozenset(_BASES)
 _BASES.update({0x001D: b"\x09" + bytes(31), 0x001E: b"\x05" + bytes(55)})

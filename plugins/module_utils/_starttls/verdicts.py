@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Callable, NamedTuple
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls import names
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.certificate import ending
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.smtp import keywords
-from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.obstacles import obstacle
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.obstacles import demands_certificate, obstacle
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._tls.versions import NAMES, below
 
 if TYPE_CHECKING:
@@ -68,7 +68,8 @@ def handshake(facts: dict, _expectation: Expectation) -> Seen:
         return Seen("fail", "refused to %s: %s" % (NAMELESS, without_name["reason"]))
     if tls["handshake"] == "done":
         return Seen("pass", "%s, %s" % (tls["version"], tls["cipher"]))
-    return Seen("fail" if tls["handshake"] == "refused" and not obstacle(tls["reason"]) else "unknown", tls["reason"])
+    limited = obstacle(tls["reason"]) and not demands_certificate(tls["reason"])
+    return Seen("fail" if tls["handshake"] == "refused" and not limited else "unknown", _unseen(facts).observed)
 
 
 def _all_seen(look: Callable) -> Callable:
@@ -137,7 +138,7 @@ def versions(facts: dict, expectation: Expectation) -> Seen:
     if not answers:
         return Seen("unknown", "the versions were not asked for")
     too_old = below(expectation.floor)
-    if facts["tls"]["handshake"] != "done" and not any(answer["verdict"] == "accepted" for answer in answers.values()):
+    if not _agreed(facts):
         return _unseen(facts)
     accepted = [name for name in NAMES if answers[name]["verdict"] == "accepted"]
     unclear = ["%s (%s)" % (name, answers[name]["reason"]) for name in too_old if answers[name]["verdict"] == "unknown"]
@@ -189,7 +190,7 @@ def signatures(facts: dict, _expectation: Expectation) -> Seen:
 
 
 def server_order(facts: dict, _expectation: Expectation) -> Seen:
-    if not facts["tls"] or facts["tls"]["handshake"] != "done":
+    if not facts["tls"] or not _agreed(facts):
         return _unseen(facts)
     order = facts["tls"]["order"]
     if facts["tls"]["suites"].get("phase_out", {}).get("verdict") == "refused":
@@ -246,7 +247,7 @@ def certificate_signature(facts: dict, expectation: Expectation) -> Seen:
 def flag(item: str, good: bool) -> Callable:
     """A check of something the server has or has not, up to TLS 1.2."""
     def look(facts: dict, _expectation: Expectation) -> Seen:
-        if not facts["tls"] or facts["tls"]["handshake"] != "done":
+        if not facts["tls"] or not _agreed(facts):
             return _unseen(facts)
         value = facts["tls"][item]
         if not _accepted_before_13(facts):
@@ -366,6 +367,12 @@ def _needed(facts: dict) -> tuple:
             else:
                 needed.append((certificate, chain))
     return needed, spare
+
+
+def _agreed(facts: dict) -> bool:
+    """Whether TLS came about at all, whatever became of the session within."""
+    tls = facts["tls"]
+    return tls["handshake"] == "done" or any(answer["verdict"] == "accepted" for answer in tls["versions"].values())
 
 
 def _accepted_before_13(facts: dict) -> bool:

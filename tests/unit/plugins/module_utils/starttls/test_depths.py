@@ -193,12 +193,13 @@ def test_a_server_that_breaks_off_at_words_in_the_clear_is_protected_and_seen_wh
     assert (facts["tls"]["handshake"], facts["tls"]["trust"]["verdict"]) == ("done", trust)
 
 
-def test_mail_before_tls_is_asked_for_and_nothing_is_sent() -> None:
+@pytest.mark.parametrize("protocol, told, said", [("submission", "530 5.7.0 no", {b"MAIL", b"RSET"}), ("smtp", None, set())])
+def test_mail_before_tls_is_asked_for_on_submission_alone_and_nothing_is_sent(protocol: str, told: str, said: set) -> None:
     with MailServer(Behaviour(chain=LEAF, mail=b"530 5.7.0 no\r\n")) as server:
-        facts = probe(Target("127.0.0.1", server.port, server_name=NAME), Look(ca_content=ROOT.pem, timeout=10.0))
-    assert facts["smtp"]["mail_before_tls"] == "530 5.7.0 no"
-    assert {command.split(b" ")[0] for command in server.commands} <= {b"EHLO", b"STARTTLS", b"MAIL", b"RSET", b"NOOP", b"QUIT", b""}
-    assert b"DATA" not in server.commands
+        facts = probe(Target("127.0.0.1", server.port, protocol, NAME), Look(ca_content=ROOT.pem, timeout=10.0))
+    assert facts["smtp"]["mail_before_tls"] == told
+    verbs = {command.split(b" ")[0] for command in server.commands}
+    assert verbs - {b"EHLO", b"STARTTLS", b"NOOP", b"QUIT", b""} == said
 
 
 def certificate_flight(*certificates: bytes) -> bytes:

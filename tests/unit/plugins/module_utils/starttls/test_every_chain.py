@@ -65,6 +65,13 @@ def test_a_third_certificate_is_found_and_of_three_good_ones_all_passes(versions
     assert all(chain["trust"]["verdict"] == "pass" for chain in good["chains"])
 
 
+def test_a_third_certificate_is_found_where_the_server_would_rather_have_suites_that_it_has_no_key_for() -> None:
+    """OpenSSL chooses suites of an RSA key where rsa_pss_pss is offered, and refuses if that is what it has no key for."""
+    suites = "ECDHE+aRSA:ECDHE+aECDSA:@SECLEVEL=0"
+    facts = look(Behaviour(chain=GOOD["ec"], second=GOOD["rsa"], third=EXPIRED["ed25519"], versions=OLD, suites=suites))
+    assert served(facts) == {GOOD["ec"].sha256, GOOD["rsa"].sha256, EXPIRED["ed25519"].sha256}
+
+
 def test_of_tls_1_3_alone_every_chain_tells_where_it_was_seen_and_is_whole() -> None:
     facts = look(Behaviour(chain=GOOD["ec"], second=GOOD["rsa"], more=(ROOT,), versions=NEW))
     assert [(chain["versions"], chain["sni"], chain["whole"], len(chain["certificates"])) for chain in facts["chains"]] == [(["TLSv1.3"], True, True, 2)] * 2
@@ -96,6 +103,7 @@ def test_the_name_of_what_is_served_without_one_counts_against_the_host_and_not_
     behaviour = Behaviour(chain=GOOD["ec"], nameless=other)
     assert verdicts(look(behaviour, host=NAME, name=None))["name"] == "fail"
     assert verdicts(look(behaviour, host="mx.example.net"))["name"] == "pass"
+    assert verdicts(look(Behaviour(chain=GOOD["ec"], nameless=issue("mx.example.net", ROOT, kind="rsa")), host="mx.example.net"))["name"] == "pass"
     assert verdicts(look(behaviour))["name"] == "pass"
     expected = {"deployed": [GOOD["ec"].sha256]}
     assert verdicts(look(behaviour, host=NAME, name=None, expected=expected))["deployed_chain"] == "fail"
@@ -116,6 +124,16 @@ def test_silence_about_further_certificates_is_unknown() -> None:
     facts = look(behaviour)
     assert verdicts(facts)["validity"] == "unknown" and verdicts(facts)["trust"] == "unknown", explain([facts])
     assert facts["tls"]["algorithms"]["any other in TLSv1.3"] == {"verdict": "unknown", "reason": "alert user_canceled"}
+
+
+@pytest.mark.parametrize("refusal", [b"", b"\x15\x03\x03\x00\x02\x02\x50"], ids=["closes", "internal_error"])
+@pytest.mark.parametrize("versions", [NEW, OLD, BOTH], ids=["1.3", "1.2", "both"])
+def test_a_refusal_of_further_certificates_that_is_no_alert_is_one_where_others_are_answered(versions: tuple, refusal: bytes) -> None:
+    """As aiosmtpd closes, and OpenSSL 3 says internal_error."""
+    facts = look(Behaviour(chain=GOOD["ec"], second=GOOD["rsa"], versions=versions, refusal=refusal))
+    assert set(verdicts(facts).values()) == {"pass"}, explain([facts])
+    facts = look(Behaviour(chain=GOOD["ec"], second=EXPIRED["rsa"], versions=versions, refusal=refusal))
+    assert {check for check, verdict in verdicts(facts).items() if verdict != "pass"} == {"trust", "validity"}, explain([facts])
 
 
 class OfFile:

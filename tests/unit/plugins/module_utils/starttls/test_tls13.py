@@ -13,6 +13,7 @@ from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.cert
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.client_hello import Offer, client_hello
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.server_flight import ServerFlight
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._tls import groups, signatures, suites
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from hypothesis import given
 from hypothesis import strategies as st
@@ -71,9 +72,8 @@ def test_our_shares_are_the_public_keys_of_the_number_1() -> None:
     server = X25519PrivateKey.generate()
     ours = X25519PublicKey.from_public_bytes(tls13.share(0x1D))
     assert server.exchange(ours) == tls13.secret(0x1D, server.public_key().public_bytes_raw())
-    from cryptography.hazmat.primitives.asymmetric import ec
-
-    for code, curve in ((0x17, ec.SECP256R1()), (0x18, ec.SECP384R1()), (0x19, ec.SECP521R1())):
+    for code, curve in ((0x17, ec.SECP256R1()), (0x18, ec.SECP384R1()), (0x19, ec.SECP521R1()),
+                        (0x1F, ec.BrainpoolP256R1()), (0x20, ec.BrainpoolP384R1()), (0x21, ec.BrainpoolP512R1())):
         point = ec.derive_private_key(1, curve).public_key().public_numbers()
         width = (curve.key_size + 7) // 8
         assert tls13.share(code) == b"\x04" + point.x.to_bytes(width, "big") + point.y.to_bytes(width, "big")
