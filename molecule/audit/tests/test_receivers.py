@@ -79,7 +79,7 @@ EMPTY = "until [ $(%s) = 0 ]; do sleep 0.2; done" % LEFT
 #: What can't be encrypted is deferred at first, and goes in the clear once it is older than minimal_backoff_time.
 AGAIN = "sleep 1.5; postqueue -f; sleep 0.5; " + EMPTY
 RELOAD = "postfix reload 2>/dev/null; sleep 1"
-RESTART = "postfix stop; postfix start; sleep 1"
+RESTART = "if [ -d /run/systemd/system ]; then systemctl restart postfix; else postfix stop; postfix start; fi; sleep 1"
 
 
 def table(name: str) -> str:
