@@ -7,7 +7,7 @@ import ssl
 import subprocess
 
 import pytest
-from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls import handshake
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls import handshake, report
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.checks import judge
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.expectation import Expectation
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.handshake import contexts
@@ -108,6 +108,19 @@ def test_the_name_of_what_is_served_without_one_counts_against_the_host_and_not_
     expected = {"deployed": [GOOD["ec"].sha256]}
     assert verdicts(look(behaviour, host=NAME, name=None, expected=expected))["deployed_chain"] == "fail"
     assert verdicts(look(behaviour, expected=expected))["deployed_chain"] == "pass"
+
+
+def test_survey_and_verifier_agree_about_what_a_postfix_gets_that_sends_no_server_name() -> None:
+    """tls_survey_info asks as this Postfix does."""
+    with MailServer(Behaviour(chain=GOOD["ec"], nameless=SELF_SIGNED)) as server:
+        how = Look(ca_content=ROOT.pem, timeout=10.0)
+        asked = [probe(Target(NAME, server.port, address="127.0.0.1", asks_by_name=by_name), how) for by_name in (False, True)]
+    survey, verified = asked
+    [of_nameless] = [chain for chain in verified["chains"] if chain["sni"] is False]
+    assert (survey["tls"]["trust"], survey["certificates"]) == (of_nameless["trust"], of_nameless["certificates"])
+    assert {chain["sni"] for chain in survey["chains"]} == {None} and survey["tls"]["without_sni"] is None
+    told = [line for line in report.lines(verified) if SELF_SIGNED.sha256 in line]
+    assert len(told) == 1 and told[0].endswith("for who sends no server name")
 
 
 def test_who_gets_nothing_without_a_server_name_is_told() -> None:
