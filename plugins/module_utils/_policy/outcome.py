@@ -310,7 +310,7 @@ def _reference(entry: str, demand: Demand, facts: dict) -> tuple:
         return bare(demand.nexthop or facts["target"]["host"]), entry.lower() == "dot-nexthop"
     if entry.lower() == "hostname":
         return bare("[%s]" % facts["target"]["host"]), False
-    return bare("[%s]" % entry.lstrip(".")), entry.startswith(".")
+    return bare("[%s]" % entry.lstrip(".")) + "." * entry.endswith("."), entry.startswith(".")
 
 
 def _certified(leaf: dict) -> list:
@@ -321,6 +321,8 @@ def _certified(leaf: dict) -> list:
 
 
 def _covers(certified: str, wanted: str, subdomains: bool) -> bool:
+    if wanted.endswith("."):
+        return False  # OpenSSL takes every dot of a policy's name as it is, and a certificate has none at the end
     if subdomains:
         return certified.lower().endswith("." + wanted) and len(certified) > len(wanted) + 1
     return names.covers(["DNS:" + certified], wanted)

@@ -14,6 +14,7 @@ from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls impo
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.certificate import ending
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.smtp import keywords
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.obstacles import demands_certificate, obstacle
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._tls.profiles import PROFILES
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._tls.versions import NAMES, below
 
 if TYPE_CHECKING:
@@ -228,6 +229,10 @@ def key(facts: dict, expectation: Expectation) -> Seen:
         weak = not expectation.rsa_bits or bits < expectation.rsa_bits if kind == "RSA" else curves is not None and (curve or kind) not in curves
         if weak or kind == "DSA":
             return Seen("fail", shown[-1])
+    for issuer in [certificate for certificate, chain in _needed(facts)[0] if certificate is not chain["certificates"][0]]:
+        # At OpenSSL's security level 2, the default of many, clients ask as much of an issuer's key.
+        if issuer["key_type"] == "RSA" and issuer["key_bits"] is not None and issuer["key_bits"] < PROFILES["interop"].rsa_bits:
+            return Seen("fail", "%s has a key of RSA, %d bits" % (issuer["subject"], issuer["key_bits"]))
     return Seen("pass", "; ".join(shown))
 
 

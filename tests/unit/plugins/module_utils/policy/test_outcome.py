@@ -127,6 +127,8 @@ NAMES = [
     ([], ["other.example", "mx.example.org"], ("hostname",), False),  # before Postfix 3.6; from then on it is taken
     (["DNS:mx.example.org."], ["mx.example.org"], ("hostname",), False),
     (["DNS:*.example.org."], ["mx.example.org"], ("hostname",), False),
+    (["DNS:mx.example.org"], ["x"], ("mx.example.org.",), False),
+    (["DNS:mx.example.org"], ["x"], (".example.org.",), False),
     (["DNS:xn--strae-oqa.example"], ["x"], ("stra\u00dfe.example",), True),
     (["DNS:strasse.example"], ["x"], ("stra\u00dfe.example",), False),
 ]
