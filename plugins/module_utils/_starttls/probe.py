@@ -245,7 +245,8 @@ class _Probe:
         self.asker.release()
         nameless = ordered.result()
         if not nameless and seen.version and self._named:
-            nameless = self.asker.ask(Offer(seen.version), by_name=False)
+            certified = None if seen.version == "TLSv1.3" else suites.signed("ECDSA") + suites.signed("RSA")
+            nameless = self.asker.ask(Offer(seen.version, certified), by_name=False)
         tls["without_sni"] = _without_name(nameless)
         if first and self.chains.differ():
             self._further(first[0], False)
