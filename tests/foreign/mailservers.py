@@ -145,7 +145,8 @@ def _sendmail(wanted: Wanted, folder: str, port: int) -> dict:
         "define(`confSERVER_SSL_OPTIONS', `%s')" % " ".join(refused), "define(`confDOMAIN_NAME', `%s')" % NAME, "define(`ALIAS_FILE', `')",
         "define(`confDH_PARAMETERS', `2048')", "define(`confSERVICE_SWITCH_FILE', `%s/switch')" % folder,
         "define(`confTO_IDENT', `0')",
-        "define(`confREFUSE_LA', `1000')", "define(`confQUEUE_LA', `1000')", "define(`confDELAY_LA', `0')", "FEATURE(`no_default_msa')", "DAEMON_OPTIONS(`Port=%d, Name=MTA, Family=inet')" % port,
+        "define(`confREFUSE_LA', `1000')", "define(`confQUEUE_LA', `1000')", "define(`confDELAY_LA', `0')",
+        "FEATURE(`no_default_msa')", "DAEMON_OPTIONS(`Port=%d, Name=MTA, Family=inet')" % port,
     ]
     if wanted.any_level:
         lines.append("define(`confCIPHER_LIST', `ALL:!aNULL:@SECLEVEL=0')")
