@@ -12,19 +12,21 @@ RELEASES = {"posttls-finger of Postfix 3.5": "y-bullseye", "posttls-finger of Po
             "posttls-finger of Postfix 3.10": "y-trixie", "posttls-finger of Postfix 3.11": "y-forky"}
 _OLD, *_NEW = RELEASES
 
-_OTHERS = names_of("second-expired", "second-expired-tls13", "third-expired")
-#: Where the first that OpenSSL's client and server agree on is the good one: an OpenSSL server with ECDSA takes that, GnuTLS and Go the first they have.
-_GOOD_FIRST = names_of("second-expired", "second-expired-tls13", servers=("exim", "chasquid")) + names_of("third-expired")
+_THIRD = names_of("third-expired")
+#: Where GnuTLS's client is shown the RSA certificate, which is the good one.
+_RSA_TO_GNUTLS = names_of("second-expired", "second-expired-tls13", servers=("exim", "nginx", "dovecot", "chasquid")) + _THIRD
+#: Where OpenSSL's client is: GnuTLS and Go serve the first that suits, OpenSSL ECDSA before RSA before Ed25519.
+_RSA_TO_OPENSSL = names_of("second-expired", "second-expired-tls13", servers=("exim", "chasquid")) + _THIRD
 _ONE_CHAIN = "it looks at the chain of one handshake, and its own offer decides which"
-_DEMANDED = names_of("client-demanded", "client-demanded-tls12", servers=("exim", "stunnel", "aiosmtpd", "courier"))
+_DEMANDED = names_of("client-demanded", "client-demanded-tls12", servers=("exim", "stunnel", "aiosmtpd", "courier", "nodemailer"))
 _NOTHING_SAID = names_of("client-demanded-tls12", servers=("aiosmtpd", "courier"))
 _BAD_SIGNATURE = names_of("key-of-another", servers=("courier",))
 _TLS10 = names_of("tls10-only")
 
 DIFFERENCES = (
-    Limit("gnutls-cli", "trust", _ONE_CHAIN, unsaid="no", added="yes", hosts=_OTHERS),
-    Limit("gnutls-cli", "validity", _ONE_CHAIN, unsaid="no", added="yes", hosts=_OTHERS),
-    *(Limit(release, "trust", _ONE_CHAIN, unsaid="no", added="yes", hosts=_GOOD_FIRST) for release in RELEASES),
+    Limit("gnutls-cli", "trust", _ONE_CHAIN, unsaid="no", added="yes", hosts=_RSA_TO_GNUTLS),
+    Limit("gnutls-cli", "validity", _ONE_CHAIN, unsaid="no", added="yes", hosts=_RSA_TO_GNUTLS),
+    *(Limit(release, "trust", _ONE_CHAIN, unsaid="no", added="yes", hosts=_RSA_TO_OPENSSL) for release in RELEASES),
     Limit("gnutls-cli", "trust", "it sends a server name, and Postfix by default sends none", unsaid="no", added="yes",
           hosts=names_of("unnamed-self-signed")),
     Limit(_OLD, "trust", "OpenSSL 1.1.1 takes SHA-1 at security level 1", unsaid="no", added="yes", hosts=names_of("sha1")),
