@@ -70,6 +70,7 @@ class Connection:
         self.where = where
         self._received = 0
         self._opened = deadline.now()
+        self._until: float | None = None
 
     def __enter__(self) -> Connection:
         return self
@@ -80,6 +81,15 @@ class Connection:
     def greeted(self) -> None:
         """The server's greeting has come: the time that it took is not held against it."""
         self.deadline.greeted(self._opened)
+
+    def hurry(self) -> None:
+        """From here on this connection has half of the time that is left: who never answers leaves the other half for further connections."""
+        self._until = self.deadline.now() + self.deadline.left() / 2
+
+    def _left(self) -> float:
+        """Seconds for this connection."""
+        left = self.deadline.left()
+        return left if self._until is None else min(left, max(0.0, self._until - self.deadline.now()))
 
     def send(self, data: bytes, purpose: str) -> None:
         self._bounded(purpose, self.socket.sendall, data)
@@ -122,6 +132,8 @@ class Connection:
         try:
             return self._in_time(act, *arguments)
         except socket.timeout as error:
+            if self._until is not None and self.deadline.left():
+                raise failure(self.where, "nothing came in half of the time that was left, instead of %s" % purpose) from error
             reason = "no time was left for %s: the limit is %g s for everything" % (purpose, self.deadline.seconds)
             raise failure(self.where, reason) from error
         except (ssl.SSLEOFError, ssl.SSLZeroReturnError) as error:
@@ -135,7 +147,7 @@ class Connection:
     def _in_time(self, act, *arguments):
         """What act returns. What is received is waited for again where other connections were given more time meanwhile."""
         while True:
-            left = self.deadline.left()
+            left = self._left()
             if not left:
                 raise socket.timeout()
             self.socket.settimeout(left)
