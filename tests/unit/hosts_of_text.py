@@ -56,7 +56,7 @@ def postconf(parameters: dict, tables: dict | None = None, **answers: str) -> Ca
 
 
 def _postmap(table: dict | None, options: list, stdin: str, kind: str, name: str) -> tuple:
-    """-q - and -s, of a table's entries; None is one that can't be opened. Without either, an index, which is the table's text here."""
+    """-q - and -s, of a table's entries; None is one that can't be opened, TEMP a value that can't be told now. Without either, an index, which is the table's text here."""
     index = Path(name + ".%s" % {"hash": "db"}.get(kind, kind))
     if not options:
         index.write_text(Path(name).read_text(encoding="utf-8"), encoding="utf-8")
@@ -67,5 +67,7 @@ def _postmap(table: dict | None, options: list, stdin: str, kind: str, name: str
         table = {}
     if table is None:
         return 1, "", "postmap: fatal: open database: No such file or directory\n"
-    found = table if options == ["-s"] else {key: table[key] for key in stdin.splitlines() if key in table}
+    if options != ["-s"] and "TEMP" in map(table.get, stdin.splitlines()):
+        return 1, "", "postmap: fatal: table %s:%s: query error: Application error\n" % (kind, name)
+    found = table if options == ["-s"] else {key: table[key.lower()] for key in stdin.splitlines() if key.lower() in table}
     return 0, "".join("%s\t%s\n" % entry for entry in found.items()), ""

@@ -50,15 +50,16 @@ class Issued:
 def issue(
     name: str, issuer: Issued | None = None, *, names: tuple = (), authority: bool = False, days: tuple = (-1, 30), kind: str = "ec",
     client: bool = False, digest: hashes.HashAlgorithm = hashes.SHA256(), key: object = None, identifiers: bool = True,
-    extensions: tuple | None = None,
+    extensions: tuple | None = None, subject: x509.Name | None = None,
 ) -> Issued:
     """names: for subjectAltName, the name itself without. days: from now, of the first and the last. kind: of KINDS.
 
     client: not for servers. digest: of the issuer's signature. key: one that is there already. identifiers: of both keys, RFC 5280 section 4.2.1.1.
     extensions: in place of subjectAltName and extendedKeyUsage; of an authority, beside its others.
+    subject: instead of name as the common name.
     """
     key = key or KINDS[kind]()
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    subject = subject or x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     signer, signer_name = (issuer.key, issuer.certificate.subject) if issuer else (key, subject)
     now = datetime.datetime.now(datetime.timezone.utc)
     builder = (

@@ -11,7 +11,7 @@ from typing import Callable, NamedTuple
 
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._error import PostfixTlsError
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._policy import nexthop
-from ansible_collections.mailsec.postfix_tls.plugins.module_utils._policy.effect import clear_by_header, effect
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._policy.effect import chrooted, clear_by_header, effect
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._policy.lookup import Lookup, tables
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._policy.syntax import MATCHING, keys, parsed
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.instance import Instance
@@ -68,13 +68,9 @@ class Explainer:
         """As RV(results) of tls_policy_info, in the order of recipients. Raises PostfixTlsError for a routing table that can't be asked."""
         self._router.prepare(recipients)
         routes = [self._router.route(recipient, sender) for recipient in recipients]
-        hops = [hop.lower() for route in routes for hop in route.next_hops]
         for service in {route.service.key: route.service for route in routes if route.smtp}.values():
-            for table in tables(self._own(service)("tls_policy_maps")):
-                try:
-                    self._lookup.ask(table, [key for hop in hops for key in keys(hop)])
-                except PostfixTlsError:
-                    break  # which is the answer for whoever comes to it, and Postfix asks no table behind it
+            hops = dict.fromkeys(hop for route in routes if route.smtp and route.service.key == service.key for hop in route.next_hops)
+            self._lookup.prepare([self._from(table, service) for table in tables(self._own(service)("tls_policy_maps"))], list(map(keys, hops)))
         return [self._explained(recipient, route) for recipient, route in zip(recipients, routes)]
 
     def _explained(self, recipient: str, route: nexthop.Route) -> dict:
@@ -91,17 +87,28 @@ class Explainer:
         """From a parameter's name without smtp_ or lmtp_ to its value for this service."""
         return lambda name: self._host.effective("%s_%s" % (service.program, name), service)
 
+    def _from(self, table: str, service: Service) -> str:
+        """A table as this service has it: without a proxy, a socket's path begins in the queue directory, where it is relative or the client in a chroot.
+
+        Source: DATABASE_README, socketmap_table(5); master(5) "Chroot".
+        """
+        path = re.match(r"(socketmap:unix:)([^:]+)(:.*)", table)
+        if path and (chrooted(self._host, service) or not path.group(2).startswith("/")):
+            return "%s%s/%s%s" % (path.group(1), self._host.effective("queue_directory"), path.group(2).lstrip("/"), path.group(3))
+        return table
+
     def policy(self, next_hop: str, service: Service) -> Policy:
         """What holds for mail to this next hop by this service of master.cf."""
         own = self._own(service)
         level, source = default_level(own, service.program)
         key, text, attributes, wrong, lowered = None, level, {}, "", ""
+        listed = {self._from(table, service): table for table in tables(own("tls_policy_maps"))}
         try:
-            found = self._lookup.find(tables(own("tls_policy_maps")), keys(next_hop.lower()), len(keys(next_hop)))
+            found = self._lookup.find(list(listed), keys(next_hop), len(keys(next_hop)))
         except PostfixTlsError as error:
-            found, source, wrong = None, error.item, "%s: %s" % (error.item, error.reason)
+            found, source, wrong = None, listed[error.item], "%s: %s" % (listed[error.item], error.reason)
         if found:
-            key, source, text = found
+            key, source, text = found.key.lower(), listed[found.table], found.value
             level, attributes, wrong = parsed(text, self._host.version)
         if not wrong:
             level, wrong, lowered = effect(self._host, service, next_hop, level, attributes)

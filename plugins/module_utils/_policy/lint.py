@@ -3,6 +3,7 @@
 """What Postfix would take without a word, and what of a policy would not hold then: warnings, each with the line to write."""
 from __future__ import annotations
 
+import ipaddress
 import json
 import re
 from typing import Iterator, NamedTuple
@@ -204,16 +205,27 @@ def _unused(told: Policies) -> Iterator[Warned]:
         if key in hops or key.startswith("."):
             continue
         if "[" in key or ":" in key:
-            host = re.sub(r":[^:\]]*$", "", key).strip("[]")
-            near = sorted(hop for hop in hops if re.sub(r":[^:\]]*$", "", hop).strip("[]") == host)
+            host = _host(key)
+            near = sorted(hop for hop in hops if _host(hop) == host)
             if near:
                 yield Warned("policy for %s: mail goes to %s, and Postfix looks up that text as it is" % (key, near[0]), "the key as the next hop is written",
                              entry(near[0], levels[key], _attributes(told, key)))
             elif not router.asks_servers():
                 yield Warned("policy for %s: nothing sends mail there" % key, "a next hop that relayhost or transport_maps name in these words",
+                             "name the next hop there first, or leave the entry out" if not re.search("[a-z]", host) or ":" in host else
                              entry(host, levels[key], _attributes(told, key)) + " for mail to that domain, or name the next hop there first")
         else:
             yield from _elsewhere(told, key, router.route(key))
+
+
+def _host(hop: str) -> str:
+    """Of a next hop, without brackets and port; an address in the one form that all its spellings have."""
+    inside = re.match(r"\[(?:ipv6:)?([^\]]*)\]", hop)
+    name = inside.group(1) if inside else hop.rpartition(":")[0] or hop
+    try:
+        return str(ipaddress.ip_address(name))
+    except ValueError:
+        return name
 
 
 def _attributes(told: Policies, key: str) -> dict:

@@ -55,11 +55,11 @@ class Router:
         return any(kind(table) not in LOCAL for name in _NAMING for table in tables(self._host.effective(name)))
 
     def prepare(self, recipients: list) -> None:
-        """Asks each table of transport_maps once for all of them. Raises PostfixTlsError for one that can't be asked."""
+        """Asks each table of transport_maps once for all of them."""
         wanted = [key for recipient in recipients for key in self._transport_keys(_address(recipient))[0]]
         for table in tables(self._host.effective("transport_maps")):
             if kind(table) not in WHOLE:
-                self._lookup.ask(table, wanted)
+                self._lookup.prefetch(table, wanted)
 
     def route(self, recipient: str, sender: str = "") -> Route:
         """recipient: an address, or a domain, which stands for an address in it that no table names. Raises PostfixTlsError for a table that can't be asked."""

@@ -85,7 +85,12 @@ def _keys(name: str, both: bool) -> tuple:
     if port[1:].isdigit() and not 0 < int(port[1:]) < 65536:
         raise _no_destination(name, "there is no port %s" % port[1:], _WRITE)
     bare = host or form.group("name")
-    if _address(bare.replace("ipv6:", "", 1)):
+    address = bare.replace("ipv6:", "", 1)
+    if _address(address):
+        if "%" in address:
+            raise _no_destination(name, "smtp(8) takes no address with a zone, and dies of it", "Write a name that resolves to it in brackets.")
+        if address != bare and ":" not in address:
+            raise _no_destination(name, "smtp(8) takes no IPv4 address behind ipv6:, and dies of it", "Write [%s]%s." % (address, port))
         if not host:
             raise _no_destination(name, "Postfix looks up an address in brackets", "Write [%s]%s." % (bare, port))
         return (name.lower(),)

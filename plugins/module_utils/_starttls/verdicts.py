@@ -10,10 +10,11 @@ import re
 import time
 from typing import TYPE_CHECKING, Callable, NamedTuple
 
-from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls import names
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls import names, sslv2
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.certificate import ending
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.smtp import keywords
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.obstacles import demands_certificate, obstacle
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._tls.profiles import PROFILES
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._tls.versions import NAMES, below
 
 if TYPE_CHECKING:
@@ -137,10 +138,10 @@ def versions(facts: dict, expectation: Expectation) -> Seen:
     answers = facts["tls"]["versions"]
     if not answers:
         return Seen("unknown", "the versions were not asked for")
-    too_old = below(expectation.floor)
+    too_old = [name for name in (sslv2.NAME, *below(expectation.floor)) if name in answers]
     if not _agreed(facts):
         return _unseen(facts)
-    accepted = [name for name in NAMES if answers[name]["verdict"] == "accepted"]
+    accepted = [name for name in (sslv2.NAME, *NAMES) if name in answers and answers[name]["verdict"] == "accepted"]
     unclear = ["%s (%s)" % (name, answers[name]["reason"]) for name in too_old if answers[name]["verdict"] == "unknown"]
     if set(accepted) & set(too_old):
         return Seen("fail", "accepted: %s" % ", ".join(accepted))
@@ -151,7 +152,8 @@ def versions(facts: dict, expectation: Expectation) -> Seen:
         told = ["%s %s (%s)" % (version, answers[version]["verdict"], answers[version]["reason"]) for version in wanting if version not in too_old]
         refused = all(answers[version]["verdict"] == "refused" for version in wanting)
         return Seen("fail" if refused else "unknown", "not accepted: %s" % ", ".join(told))
-    return Seen("pass", "accepted: %s" % ", ".join(accepted))
+    unasked = "" if sslv2.NAME in answers else "; %s is asked for where depth is full" % sslv2.NAME
+    return Seen("pass", "accepted: %s%s" % (", ".join(accepted), unasked))
 
 
 @_all_seen
@@ -186,7 +188,8 @@ def groups(facts: dict, _expectation: Expectation) -> Seen:
 
 
 def signatures(facts: dict, _expectation: Expectation) -> Seen:
-    return _refused(facts, "signatures", "weak", "%s is used")
+    seen = _refused(facts, "signatures", "weak", "%s is used")
+    return Seen(seen.verdict, "%s; TLSv1.3 has none for handshakes" % seen.observed) if seen.verdict == "pass" else seen
 
 
 def server_order(facts: dict, _expectation: Expectation) -> Seen:
@@ -228,6 +231,10 @@ def key(facts: dict, expectation: Expectation) -> Seen:
         weak = not expectation.rsa_bits or bits < expectation.rsa_bits if kind == "RSA" else curves is not None and (curve or kind) not in curves
         if weak or kind == "DSA":
             return Seen("fail", shown[-1])
+    for issuer in [certificate for certificate, chain in _needed(facts)[0] if certificate is not chain["certificates"][0]]:
+        # At OpenSSL's security level 2, the default of many, clients ask as much of an issuer's key.
+        if issuer["key_type"] == "RSA" and issuer["key_bits"] is not None and issuer["key_bits"] < PROFILES["interop"].rsa_bits:
+            return Seen("fail", "%s has a key of RSA, %d bits" % (issuer["subject"], issuer["key_bits"]))
     return Seen("pass", "; ".join(shown))
 
 

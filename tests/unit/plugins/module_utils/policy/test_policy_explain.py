@@ -99,6 +99,28 @@ def test_which_entry_answers(tables: dict, recipient: str, key: str | None, sour
     assert (policy["key"], policy["source"], policy["level"]) == (key, source, level)
 
 
+@pytest.mark.parametrize(("table", "chroot", "asked"), [
+    ("socketmap:unix:/run/sts:p", "n", "socketmap:unix:/run/sts:p"),
+    ("socketmap:unix:/run/sts:p", "y", "socketmap:unix:/spool/run/sts:p"),
+    ("socketmap:unix:private/sts:p", "n", "socketmap:unix:/spool/private/sts:p"),
+    ("proxy:socketmap:unix:/run/sts:p", "y", "proxy:socketmap:unix:/run/sts:p"),
+    ("socketmap:inet:127.0.0.1:8461:p", "y", "socketmap:inet:127.0.0.1:8461:p"),
+])
+def test_a_socket_is_the_one_that_the_client_sees(table: str, chroot: str, asked: str) -> None:
+    master = "smtp unix - - %s - - smtp\n" % chroot
+    values = dict(DEFAULTS, smtp_tls_policy_maps=table, queue_directory="/spool")
+    told = instance(master=master, tables={asked: {"example.org": "encrypt"}}, **values)
+    [result] = explain.Explainer(told, Lookup(told.run, "/etc/postfix")).explain(["a@example.org"])
+    [policy] = result["next_hops"]
+    assert (policy["key"], policy["source"], policy["level"], policy["wrong"]) == ("example.org", table, "encrypt", "")
+
+
+def test_digests_of_main_cf_are_whole() -> None:
+    digests = ["AB:CD:" + "EF:" * 29 + "01", "23:45:" + "67:" * 29 + "89"]
+    [policy] = one(smtp_tls_security_level="fingerprint", smtp_tls_fingerprint_cert_match=", ".join(digests), smtp_tls_policy_maps="")["next_hops"]
+    assert policy["match"] == digests
+
+
 def test_a_next_hop_in_brackets_is_looked_up_as_it_is_and_no_more() -> None:
     tables = {"texthash:/p": {"r.example": "none", ".example": "none", "[r.example]": "none"}, "hash:/q": {"[r.example]:587": "encrypt"}}
     [policy] = one(tables=tables, relayhost="[R.example]:587", **MAPS)["next_hops"]

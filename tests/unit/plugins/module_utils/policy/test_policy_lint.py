@@ -284,6 +284,18 @@ NEXT = "the key of the next hop"
     ({"sender_dependent_relayhost_maps": "hash:/s"}, {"hash:/s": {"@our.example": "[relay.example]:submission"}}, "[relay.example]:587", (
         "policy for [relay.example]:587: mail goes to [relay.example]:submission, and Postfix looks up that text as it is",
         "the key as the next hop is written", '{destination: "[relay.example]:submission", level: encrypt}')),
+    ({"relayhost": "[ipv6:2001:db8::11]:587"}, {}, "[2001:db8:0:0::11]", (
+        "policy for [2001:db8:0:0::11]: mail goes to [ipv6:2001:db8::11]:587, and Postfix looks up that text as it is",
+        "the key as the next hop is written", '{destination: "[ipv6:2001:db8::11]:587", level: encrypt}')),
+    ({"relayhost": "[2001:DB8:0::11]"}, {}, "[ipv6:2001:db8::11]", (
+        "policy for [ipv6:2001:db8::11]: mail goes to [2001:db8:0::11], and Postfix looks up that text as it is", "the key as the next hop is written",
+        '{destination: "[2001:db8:0::11]", level: encrypt}')),
+    ({}, {}, "[2001:db8::11]", (
+        "policy for [2001:db8::11]: nothing sends mail there", "a next hop that relayhost or transport_maps name in these words",
+        "name the next hop there first, or leave the entry out")),
+    ({}, {}, "[192.0.2.1]:587", (
+        "policy for [192.0.2.1]:587: nothing sends mail there", "a next hop that relayhost or transport_maps name in these words",
+        "name the next hop there first, or leave the entry out")),
     ({}, {}, "[relay.example]:587", (
         "policy for [relay.example]:587: nothing sends mail there", "a next hop that relayhost or transport_maps name in these words",
         "{destination: relay.example, level: encrypt} for mail to that domain, or name the next hop there first")),

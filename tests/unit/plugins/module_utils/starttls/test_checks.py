@@ -142,6 +142,7 @@ BAD = [
     ("key", with_leaf(curve=None, key_type="Ed25519"), BSI, "fail"),
     ("key", with_leaf(key_type="DSA"), {"rsa_bits": 1024}, "fail"),
     ("key", with_leaf(key_type=None), NCSC, "unknown"),
+    ("key", altered(chains__0__certificates=[LEAF, dict(LEAF, sha256="12" * 32, key_type="RSA", key_bits=1024)]), NCSC, "fail"),
     ("certificate_signature", with_leaf(signature="sha1WithRSAEncryption", signature_hash="SHA1"), NCSC, "fail"),
     ("certificate_signature", with_leaf(signature=None), NCSC, "unknown"),
     ("extended_master_secret", altered(tls__extended_master_secret=False), NCSC, "fail"),
