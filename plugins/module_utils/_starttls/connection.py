@@ -132,10 +132,10 @@ class Connection:
         try:
             return self._in_time(act, *arguments)
         except socket.timeout as error:
+            limit = "the limit is %g s for everything" % self.deadline.seconds
             if self._until is not None and self.deadline.left():
-                raise failure(self.where, "nothing came in half of the time that was left, instead of %s" % purpose) from error
-            reason = "no time was left for %s: the limit is %g s for everything" % (purpose, self.deadline.seconds)
-            raise failure(self.where, reason) from error
+                limit += ", and half of what was left of it has to do for this"
+            raise failure(self.where, "no time was left for %s: %s" % (purpose, limit)) from error
         except (ssl.SSLEOFError, ssl.SSLZeroReturnError) as error:
             raise failure(self.where, "the server closed the connection instead of %s" % purpose, closed=True) from error
         except ssl.SSLError as error:
