@@ -15,7 +15,9 @@ from typing import Callable
 
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._chain import assembly, pem, proof, strength
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._error import PostfixTlsError
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._policy import sender as senders
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._policy.outcome import Demand, outcome
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.command import runner
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.checks import judge
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.expectation import Expectation
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.probe import probe
@@ -51,7 +53,7 @@ def _told(act: Callable, chain: pem.Chain) -> object:
 def after(row: dict, ca_file: str) -> dict:
     expected, needed = Expectation(profile="interop", depth="standard", checks=_CHECKS), Expectation(checks=_NEEDED)
     facts = probe(Target("127.0.0.1", row["port"], server_name=row["name"]), Look(timeout=20, ca_file=ca_file, depth="standard", **expected.questions()))
-    mail = outcome(Demand("secure", (row["name"],), ">=TLSv1.2", nexthop="example.org"), facts)
+    mail = outcome(Demand("secure", (row["name"],), ">=TLSv1.2", nexthop="example.org", postfix=senders.read(runner(), "/etc/postfix", False).postfix), facts)
     return {"wire": _wrong(facts, expected) or True, "look": _wrong(facts, needed) or True, "predicted": mail.delivered or mail.reason}
 
 

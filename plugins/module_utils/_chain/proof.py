@@ -8,6 +8,7 @@ as that look compares them, so that the two agree. No library beside Python's is
 from __future__ import annotations
 
 import os
+import re
 import ssl
 import tempfile
 from contextlib import contextmanager, suppress
@@ -66,6 +67,9 @@ def _vouching_for_itself(certificate: str) -> ssl.SSLContext:
 
 
 def _verdict(made_out_to: list, name: str) -> str:
+    bare = re.sub(r"(?i)^\[?(?:ipv6:)?([0-9a-f.:]+)\]?$", r"\1", name)
+    if bare != name and packed_address(bare):
+        raise PostfixTlsError("name", name, "an address in a certificate has no brackets and no ipv6: before it", "Write %s." % bare)
     try:
         return verdict(made_out_to, name)["verdict"]
     except UnicodeError as error:

@@ -7,10 +7,11 @@ Source: RFC 7672; TLS_README "DANE TLS authentication"; postconf(5) smtp_tls_dan
 """
 from __future__ import annotations
 
+import time
 from typing import NamedTuple
 
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._error import PostfixTlsError
-from ansible_collections.mailsec.postfix_tls.plugins.module_utils._policy.outcome import Attempt, Demand, Outcome, attempt, matched
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._policy.outcome import Attempt, Demand, Outcome, attempt, matched, too_weak
 
 LEVELS = ("dane", "dane-only")
 
@@ -82,6 +83,8 @@ def decided(demand: Demand, facts: dict, tlsa: Tlsa) -> Attempt | None:
         return _waits("none of its TLSA records is usable")
     if not usable or not encrypted.found.delivered:
         return encrypted
+    if too_weak(facts):
+        return _waits(too_weak(facts))
     if any(_fits(record, demand, facts) for record in usable):
         return Attempt("delivered", Outcome(True, "Verified"))
     if any(record.matching_type != 1 for record in usable):
@@ -94,8 +97,23 @@ def _waits(reason: str) -> Attempt:
 
 
 def _fits(record: Record, demand: Demand, facts: dict) -> bool:
-    """Usage 3 is the leaf, whatever its names and dates; usage 2 an issuer that is sent along, and then names count (RFC 7672 section 3.2.2)."""
+    """Usage 3 is the leaf, whatever its names and dates; usage 2 an issuer that is sent along, and then names count, and what is below it.
+
+    Source: RFC 7672 sections 3.1.1 and 3.2.2.
+    """
     key = "spki_sha256" if record.selector else "sha256"
-    certificates = facts["certificates"][:1] if record.usage == 3 else facts["certificates"][1:]
-    named = record.usage == 3 or bool(matched(demand._replace(match=("nexthop", "hostname")), facts))
-    return record.matching_type == 1 and named and record.data in [certificate[key] for certificate in certificates]
+    shown = [certificate[key] for certificate in facts["certificates"]]
+    if record.matching_type != 1 or record.data not in shown[record.usage == 2:]:
+        return False
+    if record.usage == 3:
+        return record.data == shown[0]
+    below = facts["certificates"][:shown.index(record.data)]
+    return all(_sound(certificate, demand) for certificate in below) and bool(matched(demand._replace(match=("nexthop", "hostname")), facts))
+
+
+def _sound(certificate: dict, demand: Demand) -> bool:
+    """Valid now, and strong enough for OpenSSL's security level 1, which Postfix has at these levels (SSL_CTX_set_security_level(3))."""
+    now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    weak = ("MD5", "SHA1") if demand.openssl >= (3, 0) else ("MD5",)
+    small = certificate["key_type"] == "RSA" and (certificate["key_bits"] or 0) < 1024
+    return (certificate["not_before"] or now) <= now <= (certificate["not_after"] or "") and certificate["signature_hash"] not in weak and not small

@@ -85,7 +85,7 @@ def _demand(policy: dict, sender: Sender) -> Demand:
     digests = tuple(policy["match"]) if policy["level"] == "fingerprint" else ()
     return Demand(
         policy["level"], () if digests else tuple(policy["match"]), policy["protocols"], digests, policy["next_hop"], policy["wrapper"], sender.certificate,
-        policy["attributes"].get("protocols") or sender.optional_protocols,
+        policy["attributes"].get("protocols") or sender.optional_protocols, postfix=sender.postfix,
     )
 
 

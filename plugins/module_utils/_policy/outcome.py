@@ -5,8 +5,8 @@
 Source: postconf(5) smtp_tls_security_level, smtp_tls_verify_cert_match, smtp_tls_secure_cert_match, smtp_tls_wrappermode; TLS_README
 "Client TLS security levels". The words are those of the log, C(Verified TLS connection established to).
 
-Names are compared as from Postfix 3.6 on. Before, a star also stood for several labels, and right above a top-level domain; and since then an
-IP address in a certificate counts where the host is one. In both cases the stricter answer is given.
+Names are compared as from Postfix 3.6 on, which leaves that to OpenSSL. Before, a star also stood for several labels, for one with an underscore, and right
+above a top-level domain: there the stricter answer is given.
 """
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix import protocol_list
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls import names, verdicts
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.handshake import NO_HANDSHAKE
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._tls.versions import NAMES
 
 #: {level: the names that a certificate may be made out to, where a policy does not say}. postconf(5) smtp_tls_verify_cert_match,
@@ -33,6 +34,8 @@ _AUTHENTICATED = ("fingerprint", "verify", "secure")
 #: What security level 1 does not speak, from this release of OpenSSL on (SSL_CTX_set_security_level(3)).
 _NOT_AT_LEVEL_1 = ("SSLv3", "TLSv1", "TLSv1.1")
 _SINCE = (3, 0)
+#: From this release on, Postfix leaves names to OpenSSL.
+_BY_OPENSSL = (3, 6)
 
 #: What a reason has where the server wants the client to show a certificate.
 _CLIENT = re.compile("client certificate|certificate required", re.IGNORECASE)
@@ -49,7 +52,7 @@ class Demand(NamedTuple):
     protocols: a list as in smtp_tls_protocols. fingerprints: SHA-256, hexadecimal, of the certificate or its public key.
     nexthop: as a message is sent to, C(example.org), C([mx.example.org]:587). wrapper: smtp_tls_wrappermode. certificate: whether this host has
     one to show where it is asked for. optional: protocols where level dane comes to may, "" for the same. openssl: release of the library that Postfix
-    has.
+    has. postfix: its own.
     """
 
     level: str
@@ -61,6 +64,7 @@ class Demand(NamedTuple):
     certificate: bool = False
     optional: str = ""
     openssl: tuple = ssl.OPENSSL_VERSION_INFO[:2]
+    postfix: tuple = (3, 5)
 
     def at_may(self) -> Demand:
         """Of level dane, where a server has no TLSA records. Source: TLS_README "DANE TLS authentication"."""
@@ -114,9 +118,17 @@ def attempt(demand: Demand, facts: dict) -> Attempt:
         return Attempt("returned" if _refused_for_good(facts) else "next", Outcome(False, "", wrong))
     if demand.level in ("may", "encrypt"):
         return _tried(Outcome(True, _word(facts)))
+    if too_weak(facts):
+        return Attempt("next", Outcome(False, "", too_weak(facts)))
     if not facts["certificates"]:
         return _tried(Outcome(False, "Anonymous", "it shows no certificate"))
     return _tried(_by_fingerprint(demand, facts) if demand.level == "fingerprint" else _by_name(demand, facts))
+
+
+def too_weak(facts: dict) -> str:
+    """Why no handshake comes about at OpenSSL's security level 1, which Postfix has where it has to know the server; "" where one does."""
+    reason = facts["tls"]["trust"]["reason"]
+    return "the handshake fails: %s" % reason if reason.startswith(NO_HANDSHAKE) else ""
 
 
 def _tried(found: Outcome) -> Attempt:
@@ -187,7 +199,7 @@ def _decides(seen: list, ranks: list, sessions: int, again: bool) -> tuple:
 
 def matched(demand: Demand, facts: dict) -> list:
     """What of the demand's names the certificate is made out to, as it stands there."""
-    certified = _certified(facts["certificates"][0]) if facts["certificates"] else []
+    certified = _certified(facts["certificates"][0], demand) if facts["certificates"] else []
     wanted = demand.match or MATCH.get(demand.level, ())
     return [entry for entry in wanted if any(_covers(name, *_reference(entry, demand, facts)) for name in certified)]
 
@@ -307,7 +319,7 @@ def _by_name(demand: Demand, facts: dict) -> Outcome:
         return Outcome(True, "Verified")
     wanted = [subdomains * "." + name for name, subdomains in
               (_reference(entry, demand, facts) for entry in demand.match or MATCH[demand.level])]
-    certified = ", ".join(_certified(facts["certificates"][0])[:10]) or "no name"
+    certified = ", ".join(name.partition(":")[2] for name in _certified(facts["certificates"][0], demand)[:10]) or "no name"
     return Outcome(False, "Trusted", "its certificate is made out to %s, and not to %s" % (certified, " or ".join(wanted)))
 
 
@@ -320,16 +332,22 @@ def _reference(entry: str, demand: Demand, facts: dict) -> tuple:
     return bare("[%s]" % entry.lstrip(".")) + "." * entry.endswith("."), entry.startswith(".")
 
 
-def _certified(leaf: dict) -> list:
-    """DNS names of a certificate; where it has none, the common name of its subject (RFC 6125 section 6.4.4), which Postfix takes, too: of several the
-    first, from Postfix 3.6 on any.
+def _certified(leaf: dict, demand: Demand) -> list:
+    """Names of a certificate as RV(results[].certificates[].names), as far as this Postfix compares them.
+
+    Where there is none for DNS, common names count, too (RFC 6125 section 6.4.4): of several the first, from Postfix 3.6 on any. From then on, with OpenSSL
+    3.0, addresses do where one is asked for (SSL_add1_host(3)).
     """
-    return [entry[4:] for entry in leaf["names"] or () if entry.startswith("DNS:")] or (leaf["common_names"] or [])[:1]
+    delegates = demand.postfix >= _BY_OPENSSL
+    found = [entry for entry in leaf["names"] or () if entry.startswith("DNS:")]
+    common = leaf["common_names"] or []
+    found = found or ["DNS:" + name for name in (common if delegates else common[:1])]
+    return found + [entry for entry in leaf["names"] or () if entry.startswith("IP:") and delegates and demand.openssl >= _SINCE]
 
 
 def _covers(certified: str, wanted: str, subdomains: bool) -> bool:
     if wanted.endswith("."):
         return False  # OpenSSL takes every dot of a policy's name as it is, and a certificate has none at the end
     if subdomains:
-        return certified.lower().endswith("." + wanted) and len(certified) > len(wanted) + 1
-    return names.covers(["DNS:" + certified], wanted)
+        return certified.startswith("DNS:") and certified.lower().endswith("." + wanted) and len(certified) > len("DNS:.") + len(wanted)
+    return names.covers([certified], wanted)

@@ -14,7 +14,7 @@ from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.insta
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.words import words
 
 _PARAMETERS = (
-    "disable_dns_lookups", "inet_interfaces", "inet_protocols", "smtp_address_preference", "smtp_balance_inet_protocols", "smtp_bind_address",
+    "disable_dns_lookups", "inet_interfaces", "inet_protocols", "mail_version", "smtp_address_preference", "smtp_balance_inet_protocols", "smtp_bind_address",
     "smtp_bind_address6", "smtp_bind_address_enforce", "smtp_dns_support_level", "smtp_host_lookup", "smtp_mx_address_limit",
     "smtp_mx_session_limit", "smtp_randomize_addresses", "smtp_tcp_port", "smtp_tls_CAfile", "smtp_tls_CApath", "smtp_tls_mandatory_protocols",
     "smtp_tls_protocols", "smtp_tls_servername", "smtp_tls_wrappermode", "tls_append_default_CA",
@@ -33,7 +33,7 @@ class Sender(NamedTuple):
     most: addresses that are tried of one destination, 0 for all; balanced: whether each family gets its share of them. sessions: how many servers may
     turn a message away, 0 for any number. bound: {family: address to connect from}; enforced: whether there is no other way.
     server_name: smtp_tls_servername. wrapper: smtp_tls_wrappermode. certificate: whether it has one of its own to show.
-    ca_content: PEM, None for the system's store.
+    ca_content: PEM, None for the system's store. postfix: its release.
     """
 
     protocols: str = ""
@@ -54,6 +54,7 @@ class Sender(NamedTuple):
     server_name: str = ""
     wrapper: bool = False
     ca_content: str | None = None
+    postfix: tuple = (3, 5)
 
 
 def read(run: Run, directory: str, trusted: bool = True) -> Sender:
@@ -84,6 +85,7 @@ def of(values: dict, trusted: bool = True) -> Sender:
         wrapper=_yes(values, "smtp_tls_wrappermode"),
         certificate=any(values.get(name) for name in _CERTIFICATES),
         ca_content=_authorities(values) if trusted else None,
+        postfix=tuple(int(part) for part in re.findall(r"\d+", values.get("mail_version", "3.5"))[:2]),
     )
 
 

@@ -70,9 +70,10 @@ def effective_values(run: Run, directory: str, overrides: dict | None = None, *n
             "postconf", None, "there is no Postfix on this host", "Install the package postfix first.",
         ) from None
     if status != 0:
+        reason = _last_line(err)
         raise PostfixTlsError(
-            os.path.join(directory, "main.cf"), None, "Postfix can't read its own configuration (%s)" % _last_line(err),
-            "Mend it first; nothing was changed.",
+            os.path.join(directory, "master.cf" if "master.cf" in reason else "main.cf"), None,
+            "Postfix can't read its own configuration (%s)" % reason, "Mend it first; nothing was changed.",
         )
     return dict(line.split(" = ", 1) if " = " in line else (line.rstrip(" ="), "") for line in out.split("\n") if "=" in line)
 

@@ -6,6 +6,7 @@ Everything that goes wrong on the way raises PostfixTlsError with the reason in 
 """
 from __future__ import annotations
 
+import errno
 import os
 import select
 import socket
@@ -164,10 +165,20 @@ def connect(host: str, port: int, deadline: Deadline, source_address: str | None
         except OSError as error:
             if sock:
                 sock.close()
-            silent = isinstance(error, socket.timeout)
             closed = closed and isinstance(error, ConnectionError)
-            refusals.append("%s: %s" % (address[0], "no answer" if silent else words(error)))
+            refusals.append("%s: %s" % (address[0], _refusal(error, address, source_address)))
     raise failure(where, "; ".join(refusals), closed=closed)
+
+
+def _refusal(error: OSError, address: tuple, source_address: str | None) -> str:
+    """Why no connection to this socket address came about."""
+    if isinstance(error, socket.timeout):
+        return "no answer"
+    if source_address and (":" in source_address) != (":" in address[0]):
+        return "not tried, for %s is of the other address family" % source_address
+    if error.errno == errno.EINVAL and address[0].lower().startswith("fe80:") and not address[3]:
+        return "a link-local address is one of an interface, as in %s%%eth0" % address[0]
+    return words(error)
 
 
 def _resolve(host: str, port: int, deadline: Deadline, where: str) -> list:
@@ -175,6 +186,9 @@ def _resolve(host: str, port: int, deadline: Deadline, where: str) -> list:
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
     except (OSError, ValueError):
+        address, _percent, interface = host.partition("%")
+        if ":" in address and interface:
+            raise failure(where, "this machine has no interface %s" % interface) from None
         found = _asked(host, port, deadline, where)
     return [(family, address) for family, _type, _protocol, _name, address in found]
 

@@ -25,8 +25,9 @@ _SUITES = "ALL:!aNULL:!eNULL:@SECLEVEL=%d"
 #: X509_V_ERR_* of a key or a signature that a security level is against: EE_KEY_TOO_SMALL, CA_KEY_TOO_SMALL, CA_MD_TOO_WEAK.
 _TOO_WEAK = (66, 67, 68)
 
-#: What is said of a chain that passes.
+#: What is said of a chain that passes; and of one of a server that level 1 can't speak with, with what it is against.
 TRUSTED = "the chain ends at a trusted CA"
+NO_HANDSHAKE = "at security level 1 no handshake comes about"
 
 
 class Contexts:

@@ -17,7 +17,7 @@ from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.cert
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.chains import Chains
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.client_hello import Offer
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.crowd import side_by_side
-from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.handshake import Contexts, Handshake, contexts, shake
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.handshake import NO_HANDSHAKE, Contexts, Handshake, contexts, shake
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.obstacles import obstacle
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.question import Answer
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.session import Session
@@ -245,7 +245,8 @@ class _Probe:
         self.asker.release()
         nameless = ordered.result()
         if not nameless and seen.version and self._named:
-            nameless = self.asker.ask(Offer(seen.version), by_name=False)
+            certified = None if seen.version == "TLSv1.3" else suites.signed("ECDSA") + suites.signed("RSA")
+            nameless = self.asker.ask(Offer(seen.version, certified), by_name=False)
         tls["without_sni"] = _without_name(nameless)
         if first and self.chains.differ():
             self._further(first[0], False)
@@ -333,7 +334,7 @@ def _agreed(seen: Handshake) -> dict:
 def _at_both_levels(verified: Handshake, lenient: Handshake) -> dict:
     """What Postfix finds at security level 1 (verify, secure, dane) and at 0 (may, encrypt), where a handshake comes about only at the latter."""
     at_may = _trust(lenient)
-    reason = "at security level 1 no handshake comes about: %s" % verified.reason
+    reason = "%s: %s" % (NO_HANDSHAKE, verified.reason)
     at_secure = at_may if lenient.untrusted else {"verdict": "fail" if verified.too_weak else "unknown", "reason": reason}
     return {"trust": at_secure, "trust_at_may": at_may}
 

@@ -16,6 +16,7 @@ _BY_WORDS = {
     "reachable": (
         ("does not resolve|not known|no address associated|was not resolved", "an A or AAAA record for that name, or the target's address"),
         ("turned us away|refused EHLO", "let this machine in (smtpd_client_restrictions, postscreen_access_list), or look from another"),
+        ("link-local address|no interface", "host = the address with an interface of this machine behind it, as in fe80::1%eth0"),
         ("no route|network is unreachable", "a route to that address, or the target's address of a family that this machine has"),
         ("sent no SMTP reply|a line of more than|more than [0-9]+ (?:lines|bytes)", "the port of an SMTP server: what answers on this one speaks something else"),
         ("no time was left for sending its banner", "protocol = smtps where TLS is spoken there from the first byte, or the port of an SMTP server;"

@@ -43,5 +43,6 @@ def lines(facts: dict) -> tuple:
         told.append("trust: %s" % tls["trust"]["reason"])
     for chain in facts["chains"]:
         leaf = chain["certificates"][0]
-        told.append("%s leaf %s of %s until %s" % (chain["algorithm"], leaf["sha256"], leaf["subject"], leaf["not_after"]))
+        whom = ", for who sends no server name" if chain["sni"] is False else ""
+        told.append("%s leaf %s of %s until %s%s" % (chain["algorithm"], leaf["sha256"], leaf["subject"], leaf["not_after"], whom))
     return tuple(told)

@@ -52,7 +52,9 @@ class Target:
             value = getattr(self, item)
             if value is not None and not re.match(r"[^\s/\[\]\x00-\x1f]{1,253}\Z", value):
                 raise PostfixTlsError(item, repr(value), "that is no host name and no address", "Write one, without a port and brackets.")
-        if self.address and not names.packed_address(self.address):
+            if value is not None and value.lower().startswith("ipv6:"):
+                raise PostfixTlsError(item, value, "only Postfix's tables and next hops write an address so", "Write %s." % value[5:])
+        if self.address and not _is_address(self.address):
             raise PostfixTlsError("address", self.address, "that is no IP address", "Write the name as host, or an address here.")
         try:
             names.ascii_name(self.name)
@@ -61,8 +63,9 @@ class Target:
 
     @property
     def name(self) -> str:
-        """What the certificate has to be made out to."""
-        return self.server_name or self.host
+        """What the certificate has to be made out to: an address without the interface it is on."""
+        named = self.server_name or self.host
+        return named.partition("%")[0] if _is_address(named) else named
 
     @property
     def sni(self) -> str | None:
@@ -95,7 +98,7 @@ class Look:
             raise PostfixTlsError("timeout", self.timeout, "it has to be more than 0 seconds and at most a day", "20 is enough for postscreen.")
         if not re.match(r"[A-Za-z0-9.:_\[\]-]{1,255}\Z", self.ehlo_name):
             raise PostfixTlsError("ehlo_name", repr(self.ehlo_name), "that is no host name", "Leave it out for %s." % EHLO_NAME)
-        if self.source_address and not names.packed_address(self.source_address):
+        if self.source_address and not _is_address(self.source_address):
             raise PostfixTlsError("source_address", self.source_address, "that is no IP address", "Write one of this machine's.")
         if self.depth not in DEPTHS:
             raise PostfixTlsError("depth", self.depth, "it is none of %s" % ", ".join(DEPTHS), "Leave it out for standard.")
@@ -108,3 +111,8 @@ class Look:
 
     def reaches(self, depth: str) -> bool:
         return DEPTHS.index(self.depth) >= DEPTHS.index(depth)
+
+
+def _is_address(text: str) -> bool:
+    """An IP address; a link-local one may have the interface it is on behind it (RFC 4007 section 11), as in fe80::1%eth0."""
+    return names.packed_address(text.partition("%")[0] if ":" in text else text) is not None

@@ -231,6 +231,8 @@ def test_what_postfix_has_to_read_back_is_every_value_written(etc: Path) -> None
 def test_the_names_to_cover_are_myhostname_or_those_asked_for(etc: Path) -> None:
     with pytest.raises(PostfixTlsError, match="chain default = other.example.org: it does not cover that name"):
         ask(etc, LEAF, parameters=ON, names=["other.example.org"])
+    with pytest.raises(PostfixTlsError, match=r"name = \[fd00::1\]: an address in a certificate has no brackets and no ipv6: before it. Write fd00::1."):
+        ask(etc, LEAF, parameters=ON, names=["[fd00::1]"])
     (etc / "main.cf").write_text("myhostname = mx2.example.org\n", encoding="utf-8")
     with pytest.raises(PostfixTlsError, match="chain default = mx2.example.org: it does not cover that name"):
         ask(etc, LEAF, parameters=ON)

@@ -145,6 +145,14 @@ def test_connections_that_are_used_again_are_encrypted_only_where_it_says_so_eac
     assert rows(told["sent"]) == {"clear.test": (1, 0, 0), "example.org": (0, 2, 0)}
 
 
+def test_a_connection_that_is_used_again_is_told_by_the_name_under_which_it_was_opened(read) -> None:
+    """smtp_tls_connection_reuse looks for one by address: as where many domains have names of their own for one server."""
+    told = read(shaken(how="reused", relay="mx.other.test[192.0.2.5]:25"), delivered("A1", use="2"),
+                shaken(8, relay="mx.other.test[192.0.2.5]:25"), delivered("A2", "b@clear.test", 8),
+                shaken(9, how="reused", relay="peer.lab.test[192.0.2.6]:25"), delivered("A3", "b@elsewhere.test", 9, use="2"))
+    assert rows(told["sent"]) == {"clear.test": (1, 0, 0), "elsewhere.test": (1, 0, 0), "example.org": (0, 1, 0)}
+
+
 @pytest.mark.parametrize("said, expected", [
     ("none", (1, 0, 0)), ("may", (0, 1, 0)), ("may:none", (1, 0, 0)), ("dane", (0, 1, 0)), ("dane:encrypt", (0, 1, 0)), ("dane:halfdane", (0, 1, 0)),
     ("secure", (0, 1, 0)), ("may/requiretls:nocertmatch", (0, 1, 0)), ("may:none/requiretls:none", (1, 0, 0)), ("secure?", (0, 1, 0)), ("may?", (0, 0, 1)),

@@ -141,6 +141,27 @@ def test_names_as_postfix_compares_them(facts: dict, certified: list, common: li
     assert matched(demand, dict(facts["good"], certificates=[leaf])) == (list(match)[-1:] if covered else [])
 
 
+#: By posttls-finger of Debian 11 to 14: (names, common names, what is asked for, from Postfix 3.6 on with OpenSSL 1.1.1, with 3.0), where 3.5 says no.
+BY_RELEASE = [
+    (["IP:192.0.2.1"], [], "192.0.2.1", False, True),
+    (["IP:2001:db8::1"], [], "2001:0DB8:0:0:0:0:0:1", False, True),
+    (["DNS:192.0.2.1"], [], "192.0.2.1", False, False),
+    ([], ["192.0.2.1"], "192.0.2.1", False, False),
+    ([], ["other.example", "mx.example.org"], "mx.example.org", True, True),
+    (["IP:192.0.2.1"], ["other.example", "mx.example.org"], "mx.example.org", True, True),
+    (["DNS:other.example"], ["mx.example.org"], "mx.example.org", False, False),
+    (["IP:192.0.2.1"], [], ".1", False, False),
+]
+
+
+@pytest.mark.parametrize(("certified", "common", "wanted", "older", "newer"), BY_RELEASE)
+def test_names_by_release(facts: dict, certified: list, common: list, wanted: str, older: bool, newer: bool) -> None:
+    seen = dict(facts["good"], certificates=[dict(facts["good"]["certificates"][0], names=certified, common_names=common)])
+    releases = (((3, 5), (1, 1)), ((3, 5), (3, 0)), ((3, 8), (1, 1)), ((3, 7), (3, 0)), ((3, 11), (3, 6)))
+    told = [outcome(Demand("secure", (wanted,), postfix=postfix, openssl=openssl), seen).delivered for postfix, openssl in releases]
+    assert told == [False, False, older, newer, newer]
+
+
 def test_a_host_that_fails_leaves_mail_to_the_next_one_and_is_named(facts: dict) -> None:
     bad = dict(facts["self_signed"], target=dict(facts["good"]["target"], host="mx1.example.org"))
     both = over_hosts(DEMANDS["secure"], [bad, facts["good"]])

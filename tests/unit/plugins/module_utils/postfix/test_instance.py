@@ -153,6 +153,11 @@ def test_a_main_cf_that_postfix_cannot_read_is_told_in_its_own_words(tmp_path: P
         read(tmp_path, (1, "", "postconf: fatal: bad string length 0 < 1: x\n"))
 
 
+def test_a_master_cf_that_postfix_cannot_read_is_named(tmp_path: Path) -> None:
+    with pytest.raises(PostfixTlsError, match=r"/master.cf: Postfix can't read its own configuration .*bad transport type: inet6"):
+        read(tmp_path, (1, "", "postconf: fatal: /etc/postfix/master.cf: line 12: bad transport type: inet6\n"))
+
+
 def test_a_postconf_that_fails_without_a_word_is_told_so(tmp_path: Path) -> None:
     with pytest.raises(PostfixTlsError, match="can't read its own configuration .it gave no reason"):
         read(tmp_path, (1, "", "\n"))

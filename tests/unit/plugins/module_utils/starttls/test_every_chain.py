@@ -7,7 +7,7 @@ import ssl
 import subprocess
 
 import pytest
-from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls import handshake
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls import handshake, report
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.checks import judge
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.expectation import Expectation
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.handshake import contexts
@@ -17,7 +17,7 @@ from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.targ
 from cryptography.hazmat.primitives import hashes
 from hypothesis import given
 from hypothesis import strategies as st
-from issuing import Issued, issue
+from issuing import issue
 from servers import Behaviour, MailServer
 
 NAME = "mx.example.org"
@@ -61,7 +61,7 @@ def test_a_third_certificate_is_found_and_of_three_good_ones_all_passes(versions
     assert served(facts) == {GOOD["ec"].sha256, GOOD["rsa"].sha256, EXPIRED["ed25519"].sha256}
     assert verdicts(facts)["validity"] == "fail"
     good = look(Behaviour(chain=GOOD["ec"], second=GOOD["rsa"], third=GOOD["ed25519"], versions=versions))
-    assert {verdict for verdict in verdicts(good).values()} == {"pass"} and good["connections"] <= 16, explain([good])
+    assert set(verdicts(good).values()) == {"pass"} and good["connections"] <= 16, explain([good])
     assert all(chain["trust"]["verdict"] == "pass" for chain in good["chains"])
 
 
@@ -108,6 +108,27 @@ def test_the_name_of_what_is_served_without_one_counts_against_the_host_and_not_
     expected = {"deployed": [GOOD["ec"].sha256]}
     assert verdicts(look(behaviour, host=NAME, name=None, expected=expected))["deployed_chain"] == "fail"
     assert verdicts(look(behaviour, expected=expected))["deployed_chain"] == "pass"
+
+
+def test_who_sends_no_server_name_is_not_taken_for_who_wants_no_certificate() -> None:
+    """As Postfix with tls_preempt_cipherlist, whose list begins with anonymous suites."""
+    behaviour = Behaviour(chain=GOOD["rsa"], nameless=GOOD["ec"], versions=OLD, suites="aNULL:ECDHE+AESGCM:@SECLEVEL=0")
+    facts = look(behaviour)
+    assert facts["tls"]["without_sni"]["verdict"] == "accepted" and facts["connections"] <= 16, explain([facts])
+    assert served(facts) == {GOOD["rsa"].sha256, GOOD["ec"].sha256}
+
+
+def test_survey_and_verifier_agree_about_what_a_postfix_gets_that_sends_no_server_name() -> None:
+    """tls_survey_info asks as this Postfix does."""
+    with MailServer(Behaviour(chain=GOOD["ec"], nameless=SELF_SIGNED)) as server:
+        how = Look(ca_content=ROOT.pem, timeout=10.0)
+        asked = [probe(Target(NAME, server.port, address="127.0.0.1", asks_by_name=by_name), how) for by_name in (False, True)]
+    survey, verified = asked
+    [of_nameless] = [chain for chain in verified["chains"] if chain["sni"] is False]
+    assert (survey["tls"]["trust"], survey["certificates"]) == (of_nameless["trust"], of_nameless["certificates"])
+    assert {chain["sni"] for chain in survey["chains"]} == {None} and survey["tls"]["without_sni"] is None
+    told = [line for line in report.lines(verified) if SELF_SIGNED.sha256 in line]
+    assert len(told) == 1 and told[0].endswith("for who sends no server name")
 
 
 def test_who_gets_nothing_without_a_server_name_is_told() -> None:
@@ -187,6 +208,17 @@ def test_what_is_needed_is_judged_though_it_is_sent_beside_what_is_not() -> None
     assert verdicts(look(Behaviour(chain=short, more=(soon,)), expected={"min_days_left": 7}))["validity"] == "fail"
     cross = issue("root", old, authority=True, days=(-99, 3), key=ROOT.key)
     assert verdicts(look(Behaviour(chain=leaf, more=(middle, cross)), expected={"min_days_left": 7}))["validity"] == "pass"
+
+
+def test_a_root_s_new_key_that_its_old_one_certified_is_judged_by_its_days_where_peers_need_it() -> None:
+    old = issue("root", authority=True)
+    rolled = issue("root", old, authority=True, days=(-9, 3))
+    leaf = issue(NAME, rolled)
+    behaviour, expected = Behaviour(chain=leaf, more=(rolled,)), {"min_days_left": 14}
+    assert verdicts(look(behaviour, ca_content=old.pem, expected=expected))["validity"] == "fail"
+    anchored = look(behaviour, ca_content=issue("root", authority=True, key=rolled.key).pem, expected=expected)
+    assert (verdicts(anchored)["trust"], verdicts(anchored)["validity"]) == ("pass", "pass")
+    assert "CN=root, which is sent too" in next(finding["observed"] for finding in anchored["findings"] if finding["check"] == "validity")
 
 
 def test_a_weak_signature_on_what_is_not_needed_does_not_fail() -> None:

@@ -331,6 +331,24 @@ def test_a_port_where_nothing_listens_a_name_that_is_none_and_the_structure_is_t
         assert set(facts["smtp"]) == set(good["smtp"]) and set(facts["target"]) == set(good["target"])
 
 
+@pytest.mark.parametrize("target, source, told", [
+    ({"host": "fe80::1"}, None, "fe80::1: a link-local address is one of an interface, as in fe80::1%eth0"),
+    ({"host": "fe80::1%nosuch0"}, None, "this machine has no interface nosuch0"),
+    ({"host": "mx", "address": "fe80::1%nosuch0"}, None, "this machine has no interface nosuch0"),
+    ({"host": "127.0.0.1"}, "::1", "127.0.0.1: not tried, for ::1 is of the other address family"),
+    ({"host": "::1"}, "127.0.0.1", "::1: not tried, for 127.0.0.1 is of the other address family"),
+])
+def test_an_address_that_can_not_be_used_so_is_told_in_words(target: dict, source: str | None, told: str) -> None:
+    facts = probe(Target(**target, port=1), Look(timeout=5.0, source_address=source))
+    assert facts["error"] == told
+    [finding] = [finding for finding in judge(facts, Expectation()) if finding["check"] == "reachable"]
+    assert (finding["verdict"], finding["observed"]) == ("fail", told) and "inet_interfaces" not in finding["fix"]
+
+
+def test_a_certificate_for_a_link_local_address_knows_no_interface() -> None:
+    assert (Target("fe80::1%eth0").name, Target("fe80::1%eth0").sni) == ("fe80::1", None)
+
+
 def test_one_bad_target_delays_and_fails_none_of_the_others() -> None:
     hold = threading.Event()
     with MailServer(Behaviour(instead=lambda connection: hold.wait(20))) as silent, MailServer(GOOD) as good:
@@ -350,6 +368,9 @@ def test_one_bad_target_delays_and_fails_none_of_the_others() -> None:
     ({"host": "mx", "port": 70000}, "ports go from 1 to 65535"),
     ({"host": "mx", "protocol": "lmtp"}, "it is none of smtp"),
     ({"host": "mx", "address": "mx2"}, "that is no IP address"),
+    ({"host": "mx", "address": "192.0.2.1%eth0"}, "that is no IP address"),
+    ({"host": "ipv6:fd00::1"}, "only Postfix's tables and next hops write an address so. Write fd00::1."),
+    ({"host": "mx", "address": "IPv6:::1"}, "only Postfix's tables and next hops write an address so. Write ::1."),
     ({"host": "mx", "server_name": "é" * 70 + ".example"}, "DNS can't hold that name"),
     ({"host": "mx", "server_name": "mx..example.org"}, "server_name = mx..example.org: DNS can't hold that name"),
     ({"host": ".example.org"}, "DNS can't hold that name"),

@@ -8,7 +8,7 @@ import ssl
 
 import pytest
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._error import PostfixTlsError
-from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls import question, tls13
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls import question, server_flight, tls13
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.certificate import facts
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.client_hello import Offer, client_hello
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.server_flight import ServerFlight
@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X
 from hypothesis import given
 from hypothesis import strategies as st
 from issuing import Issued, issue
+from servers import Said
 
 #: RFC 8448 section 3.
 CLIENT_KEY = "49af42ba7f7994852d713ef2784bcbcaa7911de26adc5642cb634540e7ea5005"
@@ -179,6 +180,7 @@ def recorded() -> tuple:
 
 
 HELLO, FLIGHT = recorded()
+SERVER_HELLO_SENT = FLIGHT[:5 + int.from_bytes(FLIGHT[3:5], "big")]
 
 
 @given(st.data())
@@ -195,6 +197,59 @@ def test_a_flight_with_bytes_changed_cut_or_doubled_is_read_or_malformed_in_any_
     except PostfixTlsError as error:
         assert str(error).isprintable()
     assert all(set(facts(der)) == set(facts(None)) for der in reader.certificates)
+
+
+def retry(*extensions: tuple) -> bytes:
+    """A HelloRetryRequest."""
+    listed = b"".join(number.to_bytes(2, "big") + len(data).to_bytes(2, "big") + data for number, data in ((43, b"\x03\x04"), *extensions))
+    body = b"\x03\x03" + server_flight._ASKS_AGAIN + b"\x00" + b"\x13\x01" + b"\x00" + len(listed).to_bytes(2, "big") + listed
+    message = b"\x02" + len(body).to_bytes(3, "big") + body
+    return b"\x16\x03\x03" + len(message).to_bytes(2, "big") + message
+
+
+P384 = (51, b"\x00\x18")
+#: (what a server says, how many hellos it gets)
+HOSTILE = {
+    "asks again and again": ((retry(P384),) * 9, 2),
+    "asks for nothing": ((retry(),), 1),
+    "asks for a group that nobody has": ((retry((51, b"\x99\x99")),), 1),
+    "asks for what it has": ((retry((51, b"\x00\x1d")), b"\x15\x03\x03\x00\x02\x02\x2f"), 2),
+    "has a long cookie": ((retry(P384, (44, (3900).to_bytes(2, "big") + bytes(3900))), b"\x15\x03\x03\x00\x02\x02\x2f"), 2),
+    "has a cookie that is cut": ((retry(P384, (44, b"\xff\xff")),), 1),
+    "asks again and leaves": ((retry(P384),), 2),
+    "sends garbage under the seal": ((SERVER_HELLO_SENT, b"\x17\x03\x03\x40\x00" + bytes(0x4000)), 1),
+    "never changes its ciphers enough": ((SERVER_HELLO_SENT, b"\x14\x03\x03\x00\x01\x01" * 99), 1),
+    "seals nothing": ((SERVER_HELLO_SENT, b"\x17\x03\x03\x00\x01\x01"), 1),
+    "a record that is too long": ((SERVER_HELLO_SENT, b"\x17\x03\x03\x41\x01"), 1),
+    "an alert in the clear": ((SERVER_HELLO_SENT, b"\x15\x03\x03\x00\x02\x02\x28"), 1),
+}
+
+
+class Counted(Said):
+    hellos = 0
+
+    def send(self, data: bytes, purpose: str) -> None:
+        self.hellos += 1
+        super().send(data, purpose)
+
+
+@pytest.mark.parametrize("case", HOSTILE)
+def test_a_hostile_server_gets_two_hellos_at_most_and_no_certificate_is_taken_for_read(case: str) -> None:
+    pieces, hellos = HOSTILE[case]
+    connection = Counted(*pieces)
+    answer = question.ask(connection, offer(), None, True)
+    assert connection.hellos == hellos and not answer.flight.certificates and answer.reason.isprintable()
+    assert answer.verdict == {"an alert in the clear": "refused"}.get(case, answer.verdict)
+
+
+@given(st.data())
+def test_any_retry_request_is_answered_once_or_not_at_all(data) -> None:
+    said = bytearray(retry(P384, (44, b"\x00\x04abcd")))
+    for _change in range(data.draw(st.integers(0, 3))):
+        said[data.draw(st.integers(0, len(said) - 1))] = data.draw(st.integers(0, 255))
+    connection = Counted(bytes(said), *data.draw(st.lists(st.binary(min_size=1, max_size=60), max_size=3)))
+    answer = question.ask(connection, offer(), "mx.example.org", True)
+    assert answer.verdict in ("accepted", "refused", "unknown") and connection.hellos <= 2
 
 
 @given(st.sampled_from(sorted(groups.BY_CODE) + [0, 0xFFFF]), st.binary(max_size=2000))
