@@ -210,6 +210,17 @@ def test_what_is_needed_is_judged_though_it_is_sent_beside_what_is_not() -> None
     assert verdicts(look(Behaviour(chain=leaf, more=(middle, cross)), expected={"min_days_left": 7}))["validity"] == "pass"
 
 
+def test_a_root_s_new_key_that_its_old_one_certified_is_judged_by_its_days_where_peers_need_it() -> None:
+    old = issue("root", authority=True)
+    rolled = issue("root", old, authority=True, days=(-9, 3))
+    leaf = issue(NAME, rolled)
+    behaviour, expected = Behaviour(chain=leaf, more=(rolled,)), {"min_days_left": 14}
+    assert verdicts(look(behaviour, ca_content=old.pem, expected=expected))["validity"] == "fail"
+    anchored = look(behaviour, ca_content=issue("root", authority=True, key=rolled.key).pem, expected=expected)
+    assert (verdicts(anchored)["trust"], verdicts(anchored)["validity"]) == ("pass", "pass")
+    assert "CN=root, which is sent too" in next(finding["observed"] for finding in anchored["findings"] if finding["check"] == "validity")
+
+
 def test_a_weak_signature_on_what_is_not_needed_does_not_fail() -> None:
     leaf, middle, _cross, old = crossed()
     weak = issue("root", old, authority=True, key=ROOT.key, digest=hashes.SHA224())
