@@ -79,7 +79,7 @@ options:
       - How much is asked for. V(handshake) is one verified handshake, and another one where the chain is not trusted or the first did not come about
         at OpenSSL's security level 1 (a third where both are so). V(versions) adds
         which protocol versions are accepted, one connection each. V(standard) asks every usual question within 16 connections. V(full)
-        also lists every suite and group, with one connection for each.
+        also asks for SSLv2, and lists every suite and group, with one connection for each.
     type: str
     choices: [handshake, versions, standard, full]
     default: standard
@@ -88,8 +88,9 @@ notes:
   - A standard look takes at most 16 connections, at most four of them at a time, and stops at a reply of 421. It never talks before the
     server does. Each connection that ends after STARTTLS leaves a few lines in the log of the server; the aggressive mode of fail2ban
     counts them.
-  - Refused is only what the server itself refused, with a TLS alert or an SMTP reply. Silence, a closed connection and anything
-    else are unknown.
+  - Refused is only what the server itself refused, with a TLS alert or an SMTP reply. Where it closes the connection right behind a
+    ClientHello, or says C(close_notify) or C(internal_error), that is a refusal only if it does so again to the same question and goes on
+    answering others; the reason then says so. Silence, time-outs and anything else are unknown.
   - A look from the host itself or from C(mynetworks) may see less of the server's protections than a stranger does. RV(results[].vantage)
     says where it was taken from.
 """

@@ -102,20 +102,24 @@ results:
         smuggling: null
     tls:
       description:
-        - The handshake. C(handshake) is V(done), V(refused) or V(unknown), with its C(reason); C(version) and C(cipher) are those
-          agreed on. C(trust) and C(name) are verdicts on the certificate. C(trust) is judged at OpenSSL's security level 1, as Postfix has it at
-          C(verify), C(secure) and C(dane), so a signature with SHA-1 fails from OpenSSL 3.0 on, and keys below 80 bits do always; where a handshake comes
+        - The handshake. C(handshake) is V(done) where the server answered within TLS, else V(refused) or V(unknown), with its C(reason);
+          C(version) and C(cipher) are those agreed on, also where the server demands a client certificate only after that.
+        - C(trust) and C(name) are verdicts on the certificate. C(trust) is judged at OpenSSL's security level 1, as Postfix has it at C(verify),
+          C(secure) and C(dane), so a signature with SHA-1 fails from OpenSSL 3.0 on, and keys below 80 bits do always; where a handshake comes
           about only at level 0, as with TLS 1.0, there is none to trust. C(trust_at_may) is the same at level 0, as Postfix has it at C(may) and C(encrypt).
         - C(versions) has for each protocol version whether the server V(accepted) or V(refused) it, or V(unknown), and why.
           C(algorithms) has it for TLS 1.2 with a certificate of that kind, and for certificates with keys of any other kind than those in
           RV(results[].chains), C(without_sni) for a client that sends no server name (V(null) where none is ever sent, or it was not asked),
           C(suites) for sets of suites before TLS 1.3, asked for at once;
           C(reason) then names the suite it chose. C(weak) is what no guideline has, C(static_rsa) is without forward secrecy; C(forbidden)
-          takes the place of these where there is a profile. C(groups) has it for X25519MLKEM768, and C(signatures) for handshake signatures
+          takes the place of these where there is a profile. C(groups) has it for X25519MLKEM768, and for all C(other) ones that a profile
+          does not have, in TLS 1.3 and in the newest version before it; C(signatures) for handshake signatures
           C(weak)er than SHA-256, with those used by the server's own choice under C(RSA) and C(ECDSA).
-        - C(order) tells whose order of suites counts, V(server) or V(client). C(dh_bits) is the size of the Diffie-Hellman prime.
+        - C(order) tells whose order of suites counts, V(server) or V(client). C(dh_bits) is the size of the smallest
+          Diffie-Hellman prime, be it the server's own or one of RFC 7919.
           C(compression), C(extended_master_secret) and C(secure_renegotiation) are those of a handshake before TLS 1.3.
-        - C(accepted) has the names of all C(suites) and C(groups) per version, where O(depth=full), and whether that is C(complete).
+        - C(accepted) has the names of all C(suites) per version and of all C(groups) in TLS 1.3 and in the newest version before it, where
+          O(depth=full), and whether that is C(complete).
         - V(null) where the server offers no TLS or none was reached.
       type: dict
       sample:

@@ -100,8 +100,8 @@ class Asker:
             return Answer("unknown", error.reason)
         with self._counting:
             if answer.verdict == "accepted":
-                self._taken = (offer, whole, by_name)
                 self.answered()
+                self._taken = self._taken or (offer, whole, by_name)
             if answer.end:
                 self._ends[answer.end] = self._ends.get(answer.end, 0) + 1
         if whole:

@@ -17,14 +17,15 @@ _TLS13 = "TLSv1.3"
 def enumerate_into(tls: dict, ask: Callable[[Offer], object], pool: ThreadPoolExecutor) -> None:
     """Fills C(accepted): {suites: {version: [name]}, groups: {version: [name]}, complete: whether every run ended in a refusal}.
 
-    Groups are those of TLS 1.3 and of the newest version before it, for which the older ones have no others.
+    Suites of SSLv2 are not listed, so where that is accepted it is not complete. Groups are those of TLS 1.3 and of the newest version before
+    it, for which the older ones have no others.
     """
     answers = tls["versions"]
     versions = [name for name in NAMES if answers[name]["verdict"] == "accepted"]
     grouped = [name for name in versions if name not in ("SSLv3", _TLS13)][-1:] + [name for name in versions if name == _TLS13]
     by_suite = list(pool.map(lambda version: _suites(version, ask), versions))
     by_group = list(pool.map(lambda version: _groups(version, ask), grouped))
-    clear = all(answer["verdict"] != "unknown" for answer in answers.values())
+    clear = all(answer["verdict"] != "unknown" and (name in NAMES or answer["verdict"] == "refused") for name, answer in answers.items())
     tls["accepted"] = {
         "suites": {version: names for version, names, _complete in by_suite},
         "groups": {version: names for version, names, _complete in by_group},

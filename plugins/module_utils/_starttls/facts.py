@@ -45,7 +45,7 @@ def _tls(tls: dict | None) -> dict | None:
         **tls,
         "version": tls.get("version") or "an unknown version",
         "cipher": tls.get("cipher") or "an unknown suite",
-        "versions": {name: _answer(versions.get(name)) for name in NAMES} if versions else {},
+        "versions": {name: _answer(versions.get(name)) for name in (*NAMES, *versions)} if versions else {},
         **{kind: _answers(tls.get(kind)) for kind in ("algorithms", "suites", "groups", "signatures")},
         **{item: _answer(tls[item]) if tls.get(item) else None for item in ("order", "without_sni")},
         "trust": _answer(tls.get("trust")),

@@ -75,12 +75,12 @@ class Contexts:
 
 @dataclass
 class Handshake:
-    """verdict: done (the server answered within TLS), refused (it sent an alert, or left us without a word) or unknown.
+    """verdict: done (the server answered within TLS), refused (it sent an alert or a wrong signature, or left us without a word) or unknown.
 
     untrusted: OpenSSL's reason against the chain, or None. version, cipher: where our own side of it was done; a TLS 1.3 server may refuse
     after that. certificates: DER, leaf first. whole: whether that is all that was sent, or only the leaf, which is all that Python tells
-    before 3.10. in_the_clear: refused before TLS, in SMTP. failed: it never came so far. too_weak: an alert, or our own OpenSSL's reason,
-    which a security level may have brought about; "" where that can't be.
+    before 3.10. in_the_clear: refused before TLS, in SMTP. failed: it never came so far. closed: the server closed the
+    connection within it. too_weak: an alert, or our own OpenSSL's reason, which a security level may have brought about; "" where that can't be.
     """
 
     verdict: str
@@ -92,6 +92,7 @@ class Handshake:
     whole: bool = False
     in_the_clear: bool = False
     failed: bool = False
+    closed: bool = False
     too_weak: str = ""
 
 
@@ -125,7 +126,9 @@ def shake(connection: Connection, context: ssl.SSLContext, server_name: str | No
             return Handshake("unknown", "the chain is not trusted", untrusted=cause.verify_message, too_weak=weak)
         alert = getattr(cause, "reason", None) or ""
         weak = error.reason if isinstance(cause, ssl.SSLError) and not isinstance(cause, (ssl.SSLEOFError, ssl.SSLZeroReturnError)) else ""
-        return Handshake("refused" if "ALERT" in alert else "unknown", error.reason, too_weak=weak)
+        # A key that does not belong to the certificate is nothing that anybody takes.
+        refused = "ALERT" in alert or alert == "BAD_SIGNATURE"
+        return Handshake("refused" if refused else "unknown", error.reason, closed=bool(error.details.get("closed")), too_weak=weak)
     done = connection.socket
     return Handshake("done", "", None, done.version(), done.cipher()[0], *_certificates(done))
 

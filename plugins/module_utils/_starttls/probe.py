@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Callable
 
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._error import PostfixTlsError
-from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls import enumeration, further, inquiries, names
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls import enumeration, further, inquiries, names, sslv2
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.asking import Asker
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.certificate import key_kind
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.chains import Chains
@@ -61,6 +61,7 @@ class _Probe:
         self.session = Session(target, look)
         self.tls: dict | None = None
         self.chains = Chains(shared.judge)
+        self._broken_off = 0  # handshakes in which the server closed the connection
         self.asker = Asker(self.session, self._keep_chain)
 
     def facts(self) -> dict:
@@ -102,6 +103,11 @@ class _Probe:
         elif self.look.reaches("versions"):
             with ThreadPoolExecutor(_AT_A_TIME) as pool:
                 self._questions(seen, pool, seen is verified and seen.version is not None)
+        accepted = any(answer["verdict"] == "accepted" for answer in self.tls["versions"].values())
+        if accepted and seen.closed and self._broken_off > 1:
+            # As where a client certificate is demanded up to TLS 1.2, by a server that sends no alert.
+            told = "%s, %d times; it answers each ClientHello" % (seen.reason, self._broken_off)
+            self.tls.update(handshake="refused", reason=told)
         leaf = self.chains.first()[:1]
         if leaf:
             self.tls["name"] = names.verdict(leaf[0]["names"], self.target.name)
@@ -196,6 +202,7 @@ class _Probe:
         """A server that came so far as to show a certificate does answer."""
         if outcome.version or outcome.untrusted:
             self.asker.answered(Offer(outcome.version) if outcome.version else None)
+        self._broken_off += outcome.closed
 
     def _questions(self, seen: Handshake, pool: ThreadPoolExecutor, twice: bool) -> None:
         """twice: whether a second handshake tells more."""
@@ -215,6 +222,8 @@ class _Probe:
             answers["TLSv1.2"] = _either(answers["ECDSA"], answers["RSA"])
             if answers["TLSv1.2"].verdict == "refused" and seen.version != "TLSv1.2":
                 answers["TLSv1.2"] = self.asker.ask(Offer("TLSv1.2", compression=True))  # with a suite of neither kind: anonymous, DSS
+        if self.look.reaches("full"):
+            tls["versions"][sslv2.NAME] = self.asker.ask(Offer(sslv2.NAME)).told()
         for name in NAMES:
             tls["versions"][name] = _agreed(seen) if name == seen.version else answers[name].told()
         if standard:

@@ -7,10 +7,10 @@ import time
 from typing import NamedTuple, Optional
 
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._error import PostfixTlsError
-from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls import tls13
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls import sslv2, tls13
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.client_hello import Offer, client_hello
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.connection import Connection
-from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.server_flight import ServerFlight
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.server_flight import Alert, ServerFlight
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._tls import suites
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._tls.versions import BY_WIRE
 
@@ -48,6 +48,8 @@ def ask(connection: Connection, offer: Offer, server_name: str | None, whole: bo
 
     Of TLS 1.3 that is so unless groups are asked about: who brings a key for one of them has the server take that.
     """
+    if offer.version == sslv2.NAME:
+        return _ask_for_sslv2(connection)
     shares = tls13.AT_ONCE if whole and offer.version == "TLSv1.3" and offer.groups is None else ()
     hello = client_hello(offer, server_name, shares)
     flight, heard, started = ServerFlight(_DHE, tls13.Decryption(hello[5:]) if shares else None), False, time.monotonic()
@@ -68,6 +70,18 @@ def ask(connection: Connection, offer: Offer, server_name: str | None, whole: bo
     return _judged(flight, offer)
 
 
+def _ask_for_sslv2(connection: Connection) -> Answer:
+    flight, started = ServerFlight(), time.monotonic()
+    try:
+        spoken = sslv2.ask(connection)
+    except PostfixTlsError as error:
+        at_once = error.details.get("closed") and time.monotonic() - started < _AT_ONCE
+        return Answer("unknown", error.reason, flight, CLOSED if at_once else None)
+    if isinstance(spoken, bool):
+        return Answer("accepted", "SERVER-HELLO with SSLv2", flight) if spoken else Answer("refused", "ERROR, or SERVER-HELLO with another version", flight)
+    return _of_alert(spoken, flight)
+
+
 def _ask_again(connection: Connection, flight: ServerFlight, offer: Offer, server_name: str | None, hello: bytes) -> bool:
     """Whether what a HelloRetryRequest wants could be said. hello: the first one."""
     wanted = flight.wanted
@@ -80,13 +94,17 @@ def _ask_again(connection: Connection, flight: ServerFlight, offer: Offer, serve
     return True
 
 
+def _of_alert(alert: Alert, flight: ServerFlight) -> Answer:
+    said = str(alert)
+    if alert.description in _REFUSALS:
+        return Answer("refused", said, flight)
+    return Answer("unknown", said, flight, said if alert.description in _ENDS else None)
+
+
 def _judged(flight: ServerFlight, offer: Offer) -> Answer:
     hello, alert = flight.hello, flight.refusal
     if alert:
-        said = str(alert)
-        if alert.description in _REFUSALS:
-            return Answer("refused", said, flight)
-        return Answer("unknown", said, flight, said if alert.description in _ENDS else None)
+        return _of_alert(alert, flight)
     chosen = BY_WIRE.get(hello.version)
     if chosen is None:
         return Answer("unknown", "ServerHello with the unknown version 0x%04x" % hello.version, flight)

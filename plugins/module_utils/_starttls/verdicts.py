@@ -10,7 +10,7 @@ import re
 import time
 from typing import TYPE_CHECKING, Callable, NamedTuple
 
-from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls import names
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls import names, sslv2
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.certificate import ending
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.smtp import keywords
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.obstacles import demands_certificate, obstacle
@@ -138,10 +138,10 @@ def versions(facts: dict, expectation: Expectation) -> Seen:
     answers = facts["tls"]["versions"]
     if not answers:
         return Seen("unknown", "the versions were not asked for")
-    too_old = below(expectation.floor)
+    too_old = [name for name in (sslv2.NAME, *below(expectation.floor)) if name in answers]
     if not _agreed(facts):
         return _unseen(facts)
-    accepted = [name for name in NAMES if answers[name]["verdict"] == "accepted"]
+    accepted = [name for name in (sslv2.NAME, *NAMES) if name in answers and answers[name]["verdict"] == "accepted"]
     unclear = ["%s (%s)" % (name, answers[name]["reason"]) for name in too_old if answers[name]["verdict"] == "unknown"]
     if set(accepted) & set(too_old):
         return Seen("fail", "accepted: %s" % ", ".join(accepted))
@@ -152,7 +152,8 @@ def versions(facts: dict, expectation: Expectation) -> Seen:
         told = ["%s %s (%s)" % (version, answers[version]["verdict"], answers[version]["reason"]) for version in wanting if version not in too_old]
         refused = all(answers[version]["verdict"] == "refused" for version in wanting)
         return Seen("fail" if refused else "unknown", "not accepted: %s" % ", ".join(told))
-    return Seen("pass", "accepted: %s" % ", ".join(accepted))
+    unasked = "" if sslv2.NAME in answers else "; %s is asked for where depth is full" % sslv2.NAME
+    return Seen("pass", "accepted: %s%s" % (", ".join(accepted), unasked))
 
 
 @_all_seen
@@ -187,7 +188,8 @@ def groups(facts: dict, _expectation: Expectation) -> Seen:
 
 
 def signatures(facts: dict, _expectation: Expectation) -> Seen:
-    return _refused(facts, "signatures", "weak", "%s is used")
+    seen = _refused(facts, "signatures", "weak", "%s is used")
+    return Seen(seen.verdict, "%s; TLSv1.3 has none for handshakes" % seen.observed) if seen.verdict == "pass" else seen
 
 
 def server_order(facts: dict, _expectation: Expectation) -> Seen:
