@@ -15,6 +15,7 @@ import threading
 import time
 
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._error import PostfixTlsError
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.idna import a_labels
 
 #: Bytes one connection may send us; the longest EHLO and certificate chain seen in the wild need a tenth of it.
 MOST_BYTES = 256 * 1024
@@ -195,6 +196,10 @@ def _refusal(error: OSError, address: tuple, source_address: str | None) -> str:
 
 def _resolve(host: str, port: int, deadline: Deadline, where: str) -> list:
     """[(family, socket address)]. Nobody is asked about what is an address already, as it is for all connections but a target's first."""
+    try:
+        host = host if host.isascii() else a_labels(host)  # by IDNA 2008, for getaddrinfo has that of 2003
+    except UnicodeError as error:
+        raise failure(where, "the name does not resolve: %s" % error) from None
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
     except (OSError, ValueError):
