@@ -3,7 +3,7 @@
 is wrong}], and listens on them all. Every message is taken and forgotten.
 
 chain: a file of key and chain. named: another one, for who asks for a name (SNI). demands: a file of CAs, of which a client needs a certificate.
-newest: of TLS. starttls, within, clear: what is said instead of 220 to STARTTLS, of 250 to EHLO within TLS, of 250 to MAIL in the clear.
+newest: of TLS. banner, starttls, within, clear: what is said instead of 220, of 220 to STARTTLS, of 250 to EHLO within TLS, of 250 to MAIL in the clear.
 closes: at the ClientHello.
 """
 from __future__ import annotations
@@ -37,7 +37,7 @@ def serve(connection: socket.socket, kind: dict) -> None:
         lines.write(text.encode() + b"\r\n")
         lines.flush()
 
-    say("220 kinds.test ESMTP")
+    say(kind.get("banner", "220 kinds.test ESMTP"))
     while line := lines.readline().decode("latin-1").strip():
         verb = line[:4].upper()
         if verb == "EHLO":

@@ -53,6 +53,16 @@ NAMES = [
 ]
 
 
+#: Runs on the sender: what each host says to MAIL in the clear, which such a look does not ask.
+_MAIL = """
+import smtplib, sys
+for host in sys.argv[1:]:
+    with smtplib.SMTP(host, 25, timeout=10) as server:
+        server.ehlo()
+        print(host, *server.docmd("MAIL FROM:<>"))
+"""
+
+
 @pytest.fixture(scope="module")
 def sender() -> Host:
     return Host("s-sender")
@@ -64,7 +74,14 @@ def facts(sender: Host) -> dict:
     others = {"hosted": {"host": "mx.provider.test"}, "wrapped": {"host": domain("secure", "wrapped"), "port": 587, "protocol": "smtps"}}
     targets = [others.get(partner, {"host": "mx.%s.test" % partner}) for partner in PARTNERS]
     told = ask(sender.name, "mailsec.postfix_tls.starttls_info", targets=targets, depth="versions")[sender.name]
-    return dict(zip(PARTNERS, told["results"]))
+    found = dict(zip(PARTNERS, told["results"]))
+    plain = [seen["target"]["host"] for seen in found.values() if seen["target"]["protocol"] == "smtp"]
+    for line in sender.run("python3 - %s" % " ".join(plain), stdin=_MAIL).splitlines():
+        host, reply = line.split(" ", 1)
+        for seen in found.values():
+            if seen["target"]["host"] == host:
+                seen["smtp"]["mail_before_tls"] = reply
+    return found
 
 
 @pytest.fixture(scope="module")

@@ -39,6 +39,8 @@ _BY_OPENSSL = (3, 6)
 
 #: What a reason has where the server wants the client to show a certificate.
 _CLIENT = re.compile("client certificate|certificate required", re.IGNORECASE)
+#: A reply of SMTP in a reason: who gives one within TLS has finished the handshake, and Postfix does not try without TLS then.
+_REPLIED = re.compile(r": ([45])[0-9][0-9] ")
 #: Words of the log, the worst first; "" for mail that is returned.
 _BEST = ("", "clear", "Anonymous", "Untrusted", "Trusted", "Verified")
 _LATER = "; Postfix tries again without TLS, once the message is older than minimal_backoff_time"
@@ -254,17 +256,22 @@ def _without_tls(demand: Demand, facts: dict) -> tuple:
         wrong = (facts["error"] or "it does not answer EHLO within TLS") if done else tls["reason"]
         if demand.certificate and (tls["version"] or _CLIENT.search(wrong or "")):
             return "whether it takes this host's certificate is not known; it says to who has none: %s" % wrong, None
-        # Postfix does without TLS where the handshake or the connection broke, not where the server says within TLS that it goes.
-        later = None if re.search(r": \d{3} ", wrong or "") else _LATER
-        return "%s: %s" % ("within TLS it takes no mail" if done else "the handshake fails", wrong), later
+        replied = _REPLIED.search(wrong or "")
+        if done or replied:
+            returned = " and Postfix returns it" if replied and replied.group(1) == "5" else ""
+            return "within TLS it takes no mail%s: %s" % (returned, wrong), None if replied else _LATER
+        return "the handshake fails: %s" % wrong, _LATER
     wrong = _no_version(demand, tls)
     return wrong, _LATER if wrong else ""
 
 
 def _refused_for_good(facts: dict) -> bool:
     """Whether EHLO, and so HELO, is answered with 5xx within TLS: mail is returned then."""
-    done = facts["tls"] and facts["tls"]["handshake"] == "done" and facts["smtp"]["ehlo_after_tls"] is None
-    return bool(done and re.search(r"refused EHLO: 5\d\d ", facts["error"] or ""))
+    tls = facts["tls"]
+    if not tls or not tls["version"] or facts["smtp"]["ehlo_after_tls"] is not None:
+        return False
+    replied = _REPLIED.search((facts["error"] if tls["handshake"] == "done" else tls["reason"]) or "")
+    return bool(replied) and replied.group(1) == "5"
 
 
 def _no_version(demand: Demand, tls: dict) -> str:

@@ -18,7 +18,8 @@ _BY_WORDS = {
         ("turned us away|refused EHLO", "let this machine in (smtpd_client_restrictions, postscreen_access_list), or look from another"),
         ("link-local address|no interface", "host = the address with an interface of this machine behind it, as in fe80::1%eth0"),
         ("no route|network is unreachable", "a route to that address, or the target's address of a family that this machine has"),
-        ("sent no SMTP reply|a line of more than|more than [0-9]+ (?:lines|bytes)", "the port of an SMTP server: what answers on this one speaks something else"),
+        ("sent no SMTP reply|a line of more than|more than [0-9]+ (?:lines|bytes)",
+         "the port of an SMTP server: what answers on this one speaks something else"),
         ("no time was left for sending its banner", "protocol = smtps where TLS is spoken there from the first byte, or the port of an SMTP server;"
          " a longer timeout where it only greets late"),
         ("assign requested address|address family", "source_address = an address of this machine, of the family of the target's"),
@@ -57,7 +58,8 @@ _BY_WORDS = {
         (r"^(SSLv3|TLSv1|TLSv1\.1) signs", "smtpd_tls_protocols = >=TLSv1.2: what is older signs with nothing better"),
     ),
     "mail_before_tls": (
-        ("is offered before TLS", "smtpd_tls_security_level = encrypt, for this service in master.cf; smtpd_tls_auth_only = yes where only a login is to need TLS"),
+        ("is offered before TLS",
+         "smtpd_tls_security_level = encrypt, for this service in master.cf; smtpd_tls_auth_only = yes where only a login is to need TLS"),
     ),
     "smuggling": (
         ("from the host itself", "smtpd_forbid_bare_newline_exclusions = (empty), beside smtpd_forbid_bare_newline = normalize; or look from another machine"),

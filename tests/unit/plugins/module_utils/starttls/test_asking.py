@@ -8,8 +8,10 @@ import subprocess
 import threading
 
 import pytest
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._sorting import _BEHIND_THE_HANDSHAKE
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.checks import judge
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.expectation import Expectation
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.obstacles import of_look
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.probe import probe
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.target import MOST_CONNECTIONS, Look, Target
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._tls.groups import named as group
@@ -73,6 +75,16 @@ def test_any_reply_within_tls_is_an_answer_but_one_that_demands_a_certificate(re
     facts = look(Behaviour(RSA, ehlo_reply=reply), depth="handshake")
     assert facts["tls"]["handshake"] == verdict
     assert ("smtpd_tls_req_ccert" in str(facts["by_name"]["handshake"]["fix"])) is (verdict == "refused")
+
+
+@pytest.mark.parametrize("how", [{"demands": True}, {"ehlo_reply": b"421 4.7.1 mx Error: No client certificate presented\r\n"}])
+@pytest.mark.parametrize("protocol", ["smtp", "submission"])
+@pytest.mark.parametrize("expect", [{}, {"profile": "intermediate"}])
+def test_a_client_certificate_that_is_demanded_hides_what_lies_behind_the_handshake_and_nothing_else(how: dict, protocol: str, expect: dict) -> None:
+    """A host that asks for one by its own parameters is unproven there, and no change is put back for it."""
+    facts = look(Behaviour(RSA, suites="ECDHE+AESGCM", curve="prime256v1", mail=b"530 5.7.0 no\r\n", **how), protocol, expect)
+    assert named(facts, "fail") | named(facts, "unknown") <= _BEHIND_THE_HANDSHAKE
+    assert of_look(facts).parameter == "smtpd_tls_req_ccert"
 
 
 def test_silence_within_tls_is_unknown() -> None:
@@ -192,7 +204,9 @@ def context(chain, **options: object) -> ssl.SSLContext:
 
 
 @pytest.mark.parametrize("chain", [RSA, EC], ids=["RSA", "EC"])
-@pytest.mark.parametrize("curve, profile", [("sect163k1", "intermediate"), ("secp256k1", "ncsc_2025"), ("prime192v1", "rfc9325"), ("brainpoolP256r1", "intermediate")])
+@pytest.mark.parametrize("curve, profile", [
+    ("sect163k1", "intermediate"), ("secp256k1", "ncsc_2025"), ("prime192v1", "rfc9325"), ("brainpoolP256r1", "intermediate"),
+])
 def test_a_group_that_only_tls_1_2_has_is_found_beside_tls_1_3(chain, curve: str, profile: str) -> None:
     """As nginx with a list of curves of its own: of one in which TLS 1.3 knows none, this OpenSSL would speak TLS 1.2 alone."""
     weak = context(chain, curve=curve)

@@ -2,11 +2,14 @@
 """A certificate is made out to what OpenSSL, too, would take it for."""
 from __future__ import annotations
 
+import socket
 import ssl
 import tempfile
 
 import pytest
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.names import ascii_name, covers
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.probe import probe
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.target import Look, Target
 from issuing import issue
 
 CASES = [
@@ -143,3 +146,15 @@ def test_what_dns_can_not_hold_is_no_name() -> None:
 def test_the_letter_that_is_refused_is_named_with_what_to_write() -> None:
     with pytest.raises(UnicodeError, match=r"IDNA 2008 does not have U\+2603 \(SNOWMAN\): write that label as DNS has it, with xn--"):
         ascii_name("☃.example")
+
+
+@pytest.mark.parametrize("host, asked", [("stra\u00dfe.example", {"xn--strae-oqa.example"}), ("\u2603.example", set()), ("mx.example", {"mx.example"})])
+def test_a_host_is_looked_up_by_its_a_labels(monkeypatch, host: str, asked: set) -> None:
+    names = []
+
+    def nowhere(name: str, *_arguments: object, **_how: object) -> None:
+        names.append(name)
+        raise socket.gaierror("no such name")
+    monkeypatch.setattr(socket, "getaddrinfo", nowhere)
+    facts = probe(Target(host, server_name="mx.example"), Look(timeout=2.0))
+    assert set(names) == asked and not facts["reachable"] and "does not resolve" in facts["error"]
