@@ -71,6 +71,7 @@ class Connection:
         self.where = where
         self._received = 0
         self._opened = deadline.now()
+        self._until: float | None = None
 
     def __enter__(self) -> Connection:
         return self
@@ -81,6 +82,15 @@ class Connection:
     def greeted(self) -> None:
         """The server's greeting has come: the time that it took is not held against it."""
         self.deadline.greeted(self._opened)
+
+    def hurry(self) -> None:
+        """From here on this connection has half of the time that is left: who never answers leaves the other half for further connections."""
+        self._until = self.deadline.now() + self.deadline.left() / 2
+
+    def _left(self) -> float:
+        """Seconds for this connection."""
+        left = self.deadline.left()
+        return left if self._until is None else min(left, max(0.0, self._until - self.deadline.now()))
 
     def send(self, data: bytes, purpose: str) -> None:
         self._bounded(purpose, self.socket.sendall, data)
@@ -123,8 +133,10 @@ class Connection:
         try:
             return self._in_time(act, *arguments)
         except socket.timeout as error:
-            reason = "no time was left for %s: the limit is %g s for everything" % (purpose, self.deadline.seconds)
-            raise failure(self.where, reason) from error
+            limit = "the limit is %g s for everything" % self.deadline.seconds
+            if self._until is not None and self.deadline.left():
+                limit += ", and half of what was left of it has to do for this"
+            raise failure(self.where, "no time was left for %s: %s" % (purpose, limit)) from error
         except (ssl.SSLEOFError, ssl.SSLZeroReturnError) as error:
             raise failure(self.where, "the server closed the connection instead of %s" % purpose, closed=True) from error
         except ssl.SSLError as error:
@@ -136,7 +148,7 @@ class Connection:
     def _in_time(self, act, *arguments):
         """What act returns. What is received is waited for again where other connections were given more time meanwhile."""
         while True:
-            left = self.deadline.left()
+            left = self._left()
             if not left:
                 raise socket.timeout()
             self.socket.settimeout(left)

@@ -141,6 +141,7 @@ class Session:
         With injected, whether the words in the clear were obeyed.
         """
         answered = False
+        dialogue.connection.hurry()
         try:
             if self.target.protocol == "smtps":
                 self._greeting(dialogue)

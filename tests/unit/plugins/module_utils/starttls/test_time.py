@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -47,6 +48,22 @@ def test_a_server_that_pauses_before_each_greeting_is_seen_whole() -> None:
 def test_a_server_that_never_greets_or_hardly_is_left_all_the_same(pause: float, limit: float) -> None:
     facts, seconds = see(Behaviour(chain=LEAF, pause=pause), 1.0)
     assert seconds < limit and facts["reachable"] is (pause < 1)
+
+
+@pytest.mark.parametrize("protocol", ["smtp", "smtps"])
+def test_what_speaks_tls_and_then_says_nothing_is_told_and_leaves_time_for_all_other_questions(protocol: str) -> None:
+    """As an HTTPS server does, or one whose backend hangs."""
+    hold = threading.Event()
+    behaviour = Behaviour(chain=LEAF, after_handshake=lambda: hold.wait(10), implicit=protocol == "smtps", banner=b"")
+    if protocol == "smtp":
+        behaviour.banner = Behaviour.banner
+    with MailServer(behaviour) as server:
+        facts = probe(Target("127.0.0.1", server.port, protocol, NAME), Look(ca_content=ROOT.pem, timeout=3.0))
+        hold.set()
+    assert (facts["tls"]["handshake"], facts["certificates"][0]["sha256"]) == ("unknown", LEAF.sha256)
+    assert re.match("no time was left for (replying to EHLO|sending its banner): .*, and half of what was left", facts["tls"]["reason"])
+    assert {name: answer["verdict"] for name, answer in facts["tls"]["versions"].items()} == {
+        "SSLv3": "refused", "TLSv1": "refused", "TLSv1.1": "refused", "TLSv1.2": "accepted", "TLSv1.3": "accepted"}
 
 
 MANY = """

@@ -124,6 +124,8 @@ WEAK = {
     "a certificate signed with SHA-224": (strict(chain=SHA224, suites="ECDHE+AESGCM"), {"certificate_signature", "deployed_chain"}, "bsi_tr02102"),
     "what only old libraries do": (strict(hello=old_flight), {"extended_master_secret", "secure_renegotiation", "compression"}),
     "the client's order": (strict(own_order=False), {"server_order"}),
+    "MAIL before TLS by who logs in": (
+        strict(mail=b"530 5.7.0 Authentication required\r\n", ehlo=(b"AUTH PLAIN",)), {"mail_before_tls", "auth_before_tls"}),
     "MAIL before TLS": (strict(mail=b"250 2.1.0 Ok\r\n"), {"mail_before_tls"}),
     "another end of a message": (strict(ends=(b"\r\n.\r\n", b"\n.\n")), {"smuggling"}),
 }
