@@ -18,6 +18,8 @@ from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.ques
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.session import Session
 
 
+#: Questions that are put once more at the end of a look where ends were taken for refusals.
+_ONCE_MORE = 3
 _OTHERS = "; other questions were answered"
 
 
@@ -32,6 +34,7 @@ class Asker:
         self._answered_at = 0.0  # on a monotonic clock, of the last time; 0 for never
         self._taken: tuple = ()  # a question that was answered
         self._told: dict = {}  # {reason of a refusal: when an end was last taken for it}
+        self._settled_so: list = []  # (manner, question) of what was taken for a refusal
         self._ends: dict = {}  # {manner of an end: how often}
         self._meant: dict = {}  # {manner of an end: whether it is a refusal}, once that was tried
         self._counting, self._deciding = threading.Lock(), threading.Lock()
@@ -42,10 +45,11 @@ class Asker:
         if offer and not self._taken:
             self._taken = (offer, True, True)
 
-    def take_back(self, facts: dict) -> bool:
+    def take_back(self, facts: dict, at_last: bool = True) -> bool:
         """Makes unknown what was taken for a refusal in these facts and did not stand: whether that was anything.
 
-        A server that ends all it is asked from some moment on has refused nothing; nor has one that did not even greet.
+        A server that ends all it is asked from some moment on has refused nothing; nor has one that did not even greet, or that answers the
+        same question at another time. at_last: nothing else is to be asked, so connections that are left may be used for that.
         """
         def late() -> list:
             return [reason for reason, at in self._told.items() if at > self._answered_at]
@@ -53,11 +57,22 @@ class Asker:
         if late() and self._taken:
             self._once(*self._taken)
         closed = [reason for reason in self._told if reason.startswith(CLOSED)] if self.session.lost else []
-        changes = [(reason, "; so were connections on which nothing had been asked") for reason in closed]
+        answered = self._answered_after_all() if at_last else ()
+        changes = [(reason, "; the same question was answered another time") for reason in self._told if reason.startswith(answered)]
+        changes += [(reason, "; so were connections on which nothing had been asked") for reason in closed]
         changes += [(reason, "; then nothing was answered any more") for reason in late()]
         for reason, instead in changes:
             _make_unknown(facts, reason, instead)
         return bool(changes)
+
+    def _answered_after_all(self) -> tuple:
+        """Manners of ends that are none of refusals: where connections are left, some questions are put once more."""
+        wrong = set()
+        for manner, question in self._settled_so[:_ONCE_MORE]:
+            again = self._once(*question) if self.session.spare > 0 and manner not in wrong else None
+            if again and again.flight and again.end != manner:
+                wrong.add(manner)
+        return tuple(wrong)
 
     def ask(self, offer: Offer, by_name: bool = True) -> Answer:
         """Of what is wanted first. by_name: send SNI, where the target has a name for it."""
@@ -116,6 +131,8 @@ class Asker:
                 return answer
             if answer.end not in self._meant:
                 again = self._once(offer, whole, by_name)
+                if answer.end == again.end == CLOSED:
+                    again = self._once(offer, whole, by_name)  # which says the least, and comes of load, too
                 put = again.flight is not None
                 self._meant[answer.end] = again.end == answer.end if put else self._ends[answer.end] > 1
                 if put and again.end != answer.end:
@@ -125,6 +142,7 @@ class Asker:
             times = self._ends[answer.end]
             told = "%s, %s%s" % (answer.end, "twice" if times == 2 else "%d times" % times, _OTHERS)
             self._told[told] = time.monotonic()
+            self._settled_so.append((answer.end, (offer, whole, by_name)))
             return answer._replace(verdict="refused", reason=told, end=None)
 
 

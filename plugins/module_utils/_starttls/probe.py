@@ -30,8 +30,8 @@ _AT_A_TIME = 4
 
 #: Of these, kept for what comes last: a handshake with words in the clear, one without, and a question put again.
 _AT_LAST = 4
-#: And for certificates beside the usual ones: one may be shown, and then it is asked again.
-_STRIKES = 2
+#: And for certificates beside the usual ones, order and groups, while these are asked about.
+_WANTED = 4
 
 _EXTENDED_MASTER_SECRET, _RENEGOTIATION_INFO = 23, 0xFF01
 _CLASSIC = NAMES[:-1]
@@ -229,7 +229,7 @@ class _Probe:
         if standard:
             tls["algorithms"] = {algorithm: answers[algorithm].told() for algorithm in by_key}
             if not any(tls["versions"][name]["verdict"] == "accepted" for name in _CLASSIC):
-                self.asker.take_back(tls)  # what follows from that is said below
+                self.asker.take_back(tls, at_last=False)  # what follows from that is said below
             self._keep_flights(answers)
             self._beyond_versions(answers, seen, pool, twice)
         if self.look.reaches("full"):
@@ -245,14 +245,14 @@ class _Probe:
         accepted = {name: answer for name, answer in answers.items() if answer.verdict == "accepted"}
         known = inquiries.Known(named["accepted"], named["unknown"], accepted, tuple(group.code for group in curves), bool(self._named))
         first = [version for version in ("TLSv1.3", "TLSv1.2") if version in known.accepted]
-        self.asker.keep(_STRIKES, int(twice))
+        self.asker.keep(_WANTED, int(twice))
         ordered = pool.submit(inquiries.about_order_and_groups, tls, self.look, known, self.asker.ask)
         struck = [pool.submit(self._further, version, True) for version in (first if self.look.reaches("full") else first[:1])]
         besides = [pool.submit(inquire, tls, self.look, known, self.asker.ask_besides) for inquire in inquiries.BESIDES]
         for inquiry in struck:
             inquiry.result()
-        self.asker.release()
         nameless = ordered.result()
+        self.asker.release()
         if not nameless and seen.version and self._named:
             certified = None if seen.version == "TLSv1.3" else suites.signed("ECDSA") + suites.signed("RSA")
             nameless = self.asker.ask(Offer(seen.version, certified), by_name=False)

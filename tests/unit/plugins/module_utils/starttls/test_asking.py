@@ -124,7 +124,7 @@ def test_an_end_that_repeats_where_others_are_answered_is_a_refusal(manner: str,
     assert told["verdict"] == "refused" and told["reason"].startswith("%s, " % manner) and told["reason"].endswith("; other questions were answered")
 
 
-def test_one_kind_of_end_that_comes_to_one_question_alone_is_put_again_once() -> None:
+def test_one_kind_of_end_that_comes_to_one_question_alone_is_put_again() -> None:
     hellos: list = []
 
     def closes_for_tls_1_1(hello: bytes) -> bytes | None:
@@ -132,9 +132,9 @@ def test_one_kind_of_end_that_comes_to_one_question_alone_is_put_again_once() ->
         return b"" if hello[9:11] == b"\x03\x02" else None
 
     assert look(Behaviour(RSA, hello=closes_for_tls_1_1))["tls"]["versions"]["TLSv1.1"] == {
-        "verdict": "refused", "reason": "closed without an alert, twice; other questions were answered",
+        "verdict": "refused", "reason": "closed without an alert, 3 times; other questions were answered",
     }
-    assert sum(hello[9:11] == b"\x03\x02" for hello in hellos) == 2
+    assert sum(hello[9:11] == b"\x03\x02" for hello in hellos) >= 3
 
 
 def every(nth: int, refusal: bytes = b""):
