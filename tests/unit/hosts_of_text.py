@@ -56,7 +56,10 @@ def postconf(parameters: dict, tables: dict | None = None, **answers: str) -> Ca
 
 
 def _postmap(table: dict | None, options: list, stdin: str, kind: str, name: str) -> tuple:
-    """-q - and -s, of a table's entries; None is one that can't be opened, TEMP a value that can't be told now. Without either, an index, which is the table's text here."""
+    """-q - and -s, of a table's entries; None is one that can't be opened, TEMP a value that can't be told now.
+
+    Without either, an index, which is the table's text here.
+    """
     index = Path(name + ".%s" % {"hash": "db"}.get(kind, kind))
     if not options:
         index.write_text(Path(name).read_text(encoding="utf-8"), encoding="utf-8")

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A name server on loopback that answers questions for MX records and addresses as told: a fake, because the machine that runs unit tests has no zone to ask, and
-no real server is silent or broken on demand. Questions and answers are real datagrams of RFC 1035, made by dnspython."""
+"""A name server on loopback that answers questions for MX records and addresses as told: a fake, because the machine that runs unit tests has no
+zone to ask, and no real server is silent or broken on demand. Questions and answers are real datagrams of RFC 1035, made by dnspython."""
 from __future__ import annotations
 
 import socket

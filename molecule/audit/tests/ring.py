@@ -55,6 +55,7 @@ with smtplib.SMTP_SSL(host, 465, context=tls) as session:
     send(session, "u@user.test")
 """
 
+
 def each(act: Callable, names: tuple = NAMES) -> dict:
     with ThreadPoolExecutor(len(names)) as pool:
         return dict(zip(names, pool.map(act, names)))

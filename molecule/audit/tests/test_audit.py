@@ -11,7 +11,7 @@ import re
 import pytest
 from post import wait
 from reach import TOP, ask, play
-from ring import HOSTS, LEFT, LOG, MAIL, MODULE, NAMES, NEXT, SYSTEMD, configured, counts, each, post, rows, told
+from ring import HOSTS, LEFT, LOG, MAIL, MODULE, NAMES, NEXT, SYSTEMD, configured, each, post, rows, told
 
 #: {domain: (messages in the clear, encrypted)} of each host's letters below, with the domain of the next one left out.
 PLAIN = {"clear": (2, 0), "untrusted": (0, 1), "trusted": (0, 2), "verified": (0, 1), "mixed": (1, 1)}

@@ -119,10 +119,12 @@ def delivered(name: str) -> dict:
     host.write("%s/socketmap.py" % FOLDER, SOCKETMAP)
     host.run("nohup python3 {0}/socketmap.py >/root/socketmap.log 2>&1 </dev/null & echo $! >/root/socketmap.pid".format(FOLDER))
     host.write("/etc/hosts", "127.0.4.1 tables.test sub.tables.test deep.sub.tables.test\n", append=True)
-    lines = [SERVER] + ["l-%s unix - - %s - - smtp -o {smtp_tls_policy_maps=%s}" % (each, "y" if each in CHROOTED else "n", value) for each, value in LISTS.items()]
+    client = "l-%s unix - - %s - - smtp -o {smtp_tls_policy_maps=%s}"
+    lines = [SERVER] + [client % (each, "y" if each in CHROOTED else "n", value) for each, value in LISTS.items()]
     host.write("/etc/postfix/master.cf", "\n".join([*lines, ""]), append=True)
     host.write("/etc/postfix/transport", "".join("%d.%s.asked.test l-%s:%s\n" % (at, each, each, HOPS[at]) for each, at in CELLS))
-    host.run("cp /etc/hosts /var/spool/postfix/etc/hosts; postsuper -d ALL; postconf -e transport_maps=texthash:/etc/postfix/transport smtp_tls_security_level=encrypt smtp_tcp_port=2601"
+    host.run("cp /etc/hosts /var/spool/postfix/etc/hosts; postsuper -d ALL;"
+             " postconf -e transport_maps=texthash:/etc/postfix/transport smtp_tls_security_level=encrypt smtp_tcp_port=2601"
              " smtp_dns_support_level=disabled smtp_tls_loglevel=1 smtp_tls_CApath= smtp_tls_mandatory_exclude_ciphers=aNULL smtp_tls_policy_maps="
              " 'proxy_read_maps=proxy:unix:passwd.byname, proxy:%sexact, proxy:socketmap:unix:%s/socket:policy'"
              " inet_protocols=ipv4; postfix stop; for i in 1 2 3; do postfix start && break; sleep 1; done; sleep 1" % (T, FOLDER))

@@ -2,10 +2,12 @@
 """What is asked in each version, and what an answer that is none means: a refusal where it is one, and unknown where it may be anything."""
 from __future__ import annotations
 
+import itertools
 import socket
 import ssl
 import subprocess
 import threading
+from typing import Iterator
 
 import pytest
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._sorting import _BEHIND_THE_HANDSHAKE
@@ -158,11 +160,10 @@ def test_of_a_server_that_ends_hellos_at_random_nothing_is_refused_that_it_takes
 
 def test_of_a_server_that_ends_everything_from_some_moment_on_nothing_is_refused() -> None:
     for served in range(2, 9):
-        count = [0]
+        hellos = itertools.count(1)
 
-        def leaves(_hello: bytes, count: list = count, served: int = served) -> bytes | None:
-            count[0] += 1
-            return b"" if count[0] > served else None
+        def leaves(_hello: bytes, hellos: Iterator[int] = hellos, served: int = served) -> bytes | None:
+            return b"" if next(hellos) > served else None
 
         facts = look(Behaviour(RSA, versions=(ssl.TLSVersion.MINIMUM_SUPPORTED, ssl.TLSVersion.TLSv1_3), hello=leaves))
         assert all(facts["tls"]["versions"][name]["verdict"] in ("accepted", "unknown") for name in ("TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3"))
