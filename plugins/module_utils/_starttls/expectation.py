@@ -117,6 +117,11 @@ class Expectation:
         base = PROFILES.get(self.profile)
         return frozenset(suites.classic()) - base.suites if base else frozenset()
 
+    def forbidden_suites_of_tls13(self) -> frozenset:
+        """Names of all known suites of TLS 1.3 that the profile does not have."""
+        base = PROFILES.get(self.profile)
+        return frozenset(map(suites.name, set(suites.tls13()) - base.suites)) if base else frozenset()
+
     def forbidden_groups(self) -> frozenset:
         """Names of all known groups that the profile does not have."""
         allowed = self.item("groups")

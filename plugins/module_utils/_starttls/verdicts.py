@@ -179,8 +179,16 @@ def deployed(facts: dict, expectation: Expectation) -> Seen:
     return Seen("pass", "served leaf %s" % times)
 
 
-def suites(facts: dict, _expectation: Expectation) -> Seen:
-    return _refused(facts, "suites", "forbidden", "%s is accepted")
+def suites(facts: dict, expectation: Expectation) -> Seen:
+    """Of TLS 1.3, those that depth full lists: postconf(5) has no parameter for them, so a standard look does not spend connections on them."""
+    seen = _refused(facts, "suites", "forbidden", "%s is accepted")
+    if seen.verdict != "pass" or (facts["tls"].get("versions") or {}).get(NAMES[-1], {}).get("verdict") == "refused":
+        return seen
+    listed = (facts["tls"].get("accepted") or {}).get("suites", {}).get(NAMES[-1])
+    if listed is None:
+        return Seen("pass", "%s; those of TLSv1.3 are listed and judged at depth full" % seen.observed)
+    wrong = [name for name in listed if name in expectation.forbidden_suites_of_tls13()]
+    return Seen("fail", "%s is accepted in TLSv1.3" % ", ".join(wrong)) if wrong else seen
 
 
 def groups(facts: dict, _expectation: Expectation) -> Seen:

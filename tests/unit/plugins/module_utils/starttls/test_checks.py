@@ -125,6 +125,8 @@ BAD = [
     ("deployed_chain", GOOD, {"chains": ((DIGEST, "cd" * 32),)}, "fail"),
     ("suites", altered(tls__suites__forbidden=ACCEPTED), NCSC, "fail"),
     ("suites", altered(tls__suites__forbidden=UNKNOWN), NCSC, "unknown"),
+    ("suites", altered(tls__accepted={"suites": {"TLSv1.3": ["TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256"]}}),
+     {"profile": "bsi_tr02102"}, "fail"),
     ("server_order", altered(tls__order={"verdict": "client", "reason": "a, then b"}), NCSC, "fail"),
     ("server_order", altered(tls__order={"verdict": "client", "reason": "a, then b"}), {"server_order": True}, "fail"),
     ("server_order", altered(tls__order=None), NCSC, "unknown"),

@@ -242,3 +242,14 @@ def test_hostile_flights_are_facts_or_unknown_in_bounded_time_and_text(case: str
 def test_a_look_that_cannot_be_is_refused(options: dict, told: str) -> None:
     with pytest.raises(PostfixTlsError, match=told):
         Look(**options)
+
+
+@pytest.mark.parametrize("depth, verdict, told", [("standard", "pass", "are listed and judged at depth full"), ("full", "fail", "TLS_CHACHA20_POLY1305_SHA256")])
+def test_suites_of_tls_1_3_are_judged_where_they_are_listed(depth: str, verdict: str, told: str) -> None:
+    """BSI TR-02102-2 has no ChaCha20, and OpenSSL offers it by default."""
+    expected = Expectation(profile="bsi_tr02102", depth=depth)
+    with MailServer(Behaviour(chain=LEAF, versions=(ssl.TLSVersion.TLSv1_3,) * 2)) as server:
+        facts = probe(Target("127.0.0.1", server.port, server_name=NAME), Look(depth=depth, timeout=10.0, **expected.questions()))
+    [finding] = [finding for finding in judge(facts, expected) if finding["check"] == "suites"]
+    assert finding["verdict"] == verdict and told in finding["observed"], finding
+    assert verdict == "pass" or "Ciphersuites" in finding["fix"]
