@@ -3,7 +3,7 @@
 is wrong}], and listens on them all. Every message is taken and forgotten.
 
 chain: a file of key and chain. named: another one, for who asks for a name (SNI). demands: a file of CAs, of which a client needs a certificate.
-newest: of TLS. banner, starttls, within, clear: what is said instead of 220, of 220 to STARTTLS, of 250 to EHLO within TLS, of 250 to MAIL in the clear.
+newest: of TLS. suites: a cipher list of OpenSSL's. banner, starttls, within, clear: what is said instead of 220, of 220 to STARTTLS, of 250 to EHLO within TLS, of 250 to MAIL in the clear.
 closes: at the ClientHello.
 """
 from __future__ import annotations
@@ -17,7 +17,7 @@ import threading
 
 def context(kind: dict) -> ssl.SSLContext:
     made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    made.set_ciphers("ALL:@SECLEVEL=0")
+    made.set_ciphers(kind.get("suites", "ALL:@SECLEVEL=0"))
     made.minimum_version = ssl.TLSVersion.TLSv1
     made.maximum_version = getattr(ssl.TLSVersion, kind.get("newest", "TLSv1_3"))
     made.load_cert_chain(kind["chain"])

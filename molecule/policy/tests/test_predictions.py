@@ -43,6 +43,8 @@ KINDS = {
     "required": {HERE: {"smtpd_tls_security_level": "encrypt"}},
     "deferring": {HERE: {"smtpd_tls_security_level": "none", "smtpd_delay_reject": "no", "smtpd_sender_restrictions": "defer"}},
     "tls10": {HERE: {"fake": "", "chain": "good", "newest": "TLSv1"}},
+    "tls12": {HERE: {"smtpd_tls_protocols": "!SSLv2,!SSLv3,!TLSv1,!TLSv1.1,!TLSv1.3"}},
+    "anonymous": {HERE: {"fake": "", "chain": "good", "newest": "TLSv1_2", "suites": "aNULL:@SECLEVEL=0"}},
     "454": {HERE: {"fake": "", "starttls": "454 4.7.0 TLS not available"}},
     "454-530": {HERE: {"fake": "", "starttls": "454 4.7.0 TLS not available", "clear": MUST}},
     "closes": {HERE: {"fake": "", "closes": "yes"}},

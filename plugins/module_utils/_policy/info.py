@@ -86,6 +86,7 @@ def _demand(policy: dict, sender: Sender) -> Demand:
     return Demand(
         policy["level"], () if digests else tuple(policy["match"]), policy["protocols"], digests, policy["next_hop"], policy["wrapper"], sender.certificate,
         policy["attributes"].get("protocols") or sender.optional_protocols, postfix=sender.postfix,
+        anonymous=sender.anonymous("encrypt" if policy["level"] == "encrypt" else "may", policy["attributes"].get("exclude", "")),
     )
 
 

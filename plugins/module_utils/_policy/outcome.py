@@ -52,7 +52,7 @@ class Demand(NamedTuple):
     protocols: a list as in smtp_tls_protocols. fingerprints: SHA-256, hexadecimal, of the certificate or its public key.
     nexthop: as a message is sent to, C(example.org), C([mx.example.org]:587). wrapper: smtp_tls_wrappermode. certificate: whether this host has
     one to show where it is asked for. optional: protocols where level dane comes to may, "" for the same. openssl: release of the library that Postfix
-    has. postfix: its own.
+    has. postfix: its own. anonymous: whether suites without a certificate are offered at levels that ask for none.
     """
 
     level: str
@@ -65,6 +65,7 @@ class Demand(NamedTuple):
     optional: str = ""
     openssl: tuple = ssl.OPENSSL_VERSION_INFO[:2]
     postfix: tuple = (3, 5)
+    anonymous: bool = True
 
     def at_may(self) -> Demand:
         """Of level dane, where a server has no TLSA records. Source: TLS_README "DANE TLS authentication"."""
@@ -117,7 +118,7 @@ def attempt(demand: Demand, facts: dict) -> Attempt:
     if wrong:
         return Attempt("returned" if _refused_for_good(facts) else "next", Outcome(False, "", wrong))
     if demand.level in ("may", "encrypt"):
-        return _tried(Outcome(True, _word(facts)))
+        return _tried(Outcome(True, _word(demand, facts)))
     if too_weak(facts):
         return Attempt("next", Outcome(False, "", too_weak(facts)))
     if not facts["certificates"]:
@@ -250,7 +251,7 @@ def _without_tls(demand: Demand, facts: dict) -> tuple:
         return "it offers STARTTLS and answers %s" % reply, ""
     if tls is None:
         return facts["error"] or "the dialogue did not come so far", _LATER
-    anonymous = _anonymous(facts)
+    anonymous = _anonymous(demand, facts)
     done = tls["handshake"] == "done"
     if not anonymous and not (done and smtp["ehlo_after_tls"] is not None):
         wrong = (facts["error"] or "it does not answer EHLO within TLS") if done else tls["reason"]
@@ -289,15 +290,17 @@ def _no_version(demand: Demand, tls: dict) -> str:
     return "it speaks %s and this host only %s" % (", ".join(theirs) or "no version", ", ".join(name for name in NAMES if name in ours))
 
 
-def _anonymous(facts: dict) -> bool:
+def _anonymous(demand: Demand, facts: dict) -> bool:
     """Whether a suite without a certificate is what Postfix gets, where it does not ask for one: from TLS 1.3 on there is none."""
     tls = facts["tls"]
+    if not demand.anonymous or demand.level not in ("may", "encrypt"):
+        return False
     accepted = tls["suites"].get(ANONYMOUS, {}).get("verdict") == "accepted"
     return accepted and (tls["handshake"] != "done" or tls["version"] != "TLSv1.3")
 
 
-def _word(facts: dict) -> str:
-    if _anonymous(facts) or not facts["certificates"]:
+def _word(demand: Demand, facts: dict) -> str:
+    if _anonymous(demand, facts) or not facts["certificates"]:
         return "Anonymous"
     return "Trusted" if facts["tls"]["trust_at_may"]["verdict"] == "pass" else "Untrusted"
 

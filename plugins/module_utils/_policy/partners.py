@@ -21,13 +21,14 @@ from ansible_collections.mailsec.postfix_tls.plugins.module_utils._policy.outcom
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._policy.sender import Sender
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls import options
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.connection import Deadline, connect, words
-from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.probe import probe_all
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.probe import probe_all, probe_for_anonymous_suites
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.session import Session
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.smtp import Dialogue
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.target import Look, Target
-from ansible_collections.mailsec.postfix_tls.plugins.module_utils._tls.suites import SETS
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._tls.versions import NAMES
 
-#: The cheapest look that tells of handshake, certificate and every version: six connections at most, seven where the chain is not trusted.
+#: The cheapest look that tells of handshake, certificate and every version: six connections at most, seven where the chain is not trusted, and
+#: one more where TLS 1.3 is not spoken, for suites without a certificate.
 DEPTH = "versions"
 
 #: Of modules that look at partners.
@@ -279,19 +280,12 @@ def _probe(targets: list, how: Look, concurrency: int) -> list:
         again = probe_all([dataclasses.replace(targets[at], protocol="smtps") for at in silent], how, concurrency)
         for at, seen in zip(silent, again):
             facts[at] = seen if (seen["tls"] or {}).get("handshake") == "done" else facts[at]
-    uncertified = [at for at, seen in enumerate(facts) if _without_certificate(seen)]
-    if uncertified:
-        deeper = dataclasses.replace(how, depth="standard", sets={ANONYMOUS: SETS[ANONYMOUS]})
-        for at, seen in zip(uncertified, probe_all([targets[at] for at in uncertified], deeper, concurrency)):
-            facts[at]["tls"]["suites"] = {} if _with_certificate(seen) else (seen["tls"] or {}).get("suites", {})
+    older = [at for at, seen in enumerate(facts) if _may_be_anonymous(seen)]
+    if older:
+        asked = [dataclasses.replace(targets[at], protocol=facts[at]["target"]["protocol"]) for at in older]
+        for at, answer in zip(older, probe_for_anonymous_suites(asked, how, concurrency)):
+            facts[at]["tls"]["suites"] = {ANONYMOUS: answer}
     return facts
-
-
-def _with_certificate(seen: dict) -> bool:
-    """Whether it has one, so that it is for another reason that a handshake fails: a server that demands one of the client does so with suites that
-    need none, too.
-    """
-    return any(answer["verdict"] == "accepted" for answer in ((seen["tls"] or {}).get("algorithms") or {}).values())
 
 
 def _silent(target: Target, seen: dict) -> bool:
@@ -299,9 +293,11 @@ def _silent(target: Target, seen: dict) -> bool:
     return target.port != 25 and target.protocol == "smtp" and bool(seen["target"]["address"]) and seen["smtp"]["banner"] is None
 
 
-def _without_certificate(seen: dict) -> bool:
-    """A handshake that failed although a version is spoken: where Postfix asks for no certificate, it may still succeed (TLS_README)."""
+def _may_be_anonymous(seen: dict) -> bool:
+    """Up to TLS 1.2 there are suites without a certificate, which Postfix prefers where it asks for none (TLS_README, "Anonymous TLS"): also where
+    a handshake fails for want of one, although a version is spoken.
+    """
     tls = seen["tls"]
-    if not tls or tls["handshake"] == "done" or seen["certificates"]:
+    if not tls or tls["version"] == NAMES[-1]:
         return False
-    return any(answer["verdict"] == "accepted" for answer in tls["versions"].values())
+    return tls["handshake"] == "done" or any(tls["versions"].get(name, {}).get("verdict") == "accepted" for name in NAMES[:-1])

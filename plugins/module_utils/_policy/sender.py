@@ -16,8 +16,8 @@ from ansible_collections.mailsec.postfix_tls.plugins.module_utils._postfix.words
 _PARAMETERS = (
     "disable_dns_lookups", "inet_interfaces", "inet_protocols", "mail_version", "smtp_address_preference", "smtp_balance_inet_protocols", "smtp_bind_address",
     "smtp_bind_address6", "smtp_bind_address_enforce", "smtp_dns_support_level", "smtp_host_lookup", "smtp_mx_address_limit",
-    "smtp_mx_session_limit", "smtp_randomize_addresses", "smtp_tcp_port", "smtp_tls_CAfile", "smtp_tls_CApath", "smtp_tls_mandatory_protocols",
-    "smtp_tls_protocols", "smtp_tls_servername", "smtp_tls_wrappermode", "tls_append_default_CA",
+    "smtp_mx_session_limit", "smtp_randomize_addresses", "smtp_tcp_port", "smtp_tls_CAfile", "smtp_tls_CApath", "smtp_tls_exclude_ciphers",
+    "smtp_tls_mandatory_exclude_ciphers", "smtp_tls_mandatory_protocols", "smtp_tls_protocols", "smtp_tls_servername", "smtp_tls_wrappermode", "tls_append_default_CA",
 )
 #: With any of these the client has a certificate to show.
 _CERTIFICATES = ("smtp_tls_chain_files", "smtp_tls_cert_file", "smtp_tls_dcert_file", "smtp_tls_eccert_file")
@@ -33,7 +33,8 @@ class Sender(NamedTuple):
     most: addresses that are tried of one destination, 0 for all; balanced: whether each family gets its share of them. sessions: how many servers may
     turn a message away, 0 for any number. bound: {family: address to connect from}; enforced: whether there is no other way.
     server_name: smtp_tls_servername. wrapper: smtp_tls_wrappermode. certificate: whether it has one of its own to show.
-    ca_content: PEM, None for the system's store. postfix: its release.
+    ca_content: PEM, None for the system's store. postfix: its release. excluded: smtp_tls_exclude_ciphers; mandatory_excluded: what
+    smtp_tls_mandatory_exclude_ciphers adds to that.
     """
 
     protocols: str = ""
@@ -55,6 +56,14 @@ class Sender(NamedTuple):
     wrapper: bool = False
     ca_content: str | None = None
     postfix: tuple = (3, 5)
+    excluded: str = ""
+    mandatory_excluded: str = ""
+
+    def anonymous(self, level: str, more: str = "") -> bool:
+        """Whether suites without a certificate are offered. more: what a policy entry excludes. Source: TLS_README, "Anonymous TLS"."""
+        texts = (self.excluded, more, "" if level == "may" else self.mandatory_excluded)
+        tokens = {token for text in texts for token in re.split(r"[\s,:]+", text)}
+        return level in ("may", "encrypt") and "aNULL" not in tokens and not {"ADH", "AECDH"} <= tokens
 
 
 def read(run: Run, directory: str, trusted: bool = True) -> Sender:
@@ -85,6 +94,8 @@ def of(values: dict, trusted: bool = True) -> Sender:
         wrapper=_yes(values, "smtp_tls_wrappermode"),
         certificate=any(values.get(name) for name in _CERTIFICATES),
         ca_content=_authorities(values) if trusted else None,
+        excluded=values.get("smtp_tls_exclude_ciphers", ""),
+        mandatory_excluded=values.get("smtp_tls_mandatory_exclude_ciphers", ""),
         postfix=tuple(int(part) for part in re.findall(r"\d+", values.get("mail_version", "3.5"))[:2]),
     )
 

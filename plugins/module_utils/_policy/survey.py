@@ -64,7 +64,10 @@ def _demand(level: str, partner: Partner, sender: Sender) -> Demand:
     """What to ask of this partner at a level; with names to match where its hosts have certificates under other names than the level's own."""
     wrapper = any(host.facts["target"]["protocol"] == "smtps" for host in partner.hosts)
     protocols = sender.optional_protocols if level == "may" else sender.protocols
-    asked = Demand(level, protocols=protocols, nexthop=partner.destination, wrapper=wrapper, certificate=sender.certificate, postfix=sender.postfix)
+    asked = Demand(
+        level, protocols=protocols, nexthop=partner.destination, wrapper=wrapper, certificate=sender.certificate, postfix=sender.postfix,
+        anonymous=sender.anonymous(level),
+    )
     if level != "secure":
         return asked
     holding = [host for host in partner.hosts if outcome(asked, host.facts).delivered]

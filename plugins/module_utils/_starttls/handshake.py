@@ -59,6 +59,15 @@ class Contexts:
             self._of[""] = self._judging(_SUITES % 0)
         return self._of[""]
 
+    @property
+    def anonymous(self) -> ssl.SSLContext:
+        """permissive, with suites that need no certificate before others of their strength, as Postfix has them at may and encrypt: up to TLS 1.2."""
+        if "aNULL" not in self._of:
+            context = _context("aNULL:-aNULL:HIGH:MEDIUM:+RC4:@STRENGTH:@SECLEVEL=0")  # postconf(5) tls_medium_cipherlist
+            context.verify_mode, context.maximum_version = ssl.CERT_NONE, ssl.TLSVersion.TLSv1_2
+            self._of["aNULL"] = context
+        return self._of["aNULL"]
+
     def of(self, algorithm: str) -> ssl.SSLContext:
         """verifying, but a server with two certificates has to show the one of this algorithm, RSA or ECDSA: up to TLS 1.2 suites choose."""
         if algorithm not in self._of:

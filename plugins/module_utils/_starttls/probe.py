@@ -51,6 +51,12 @@ def probe_all(targets: list, look: Look, concurrency: int = 32) -> list:
     return side_by_side(lambda target: _Probe(target, look, shared).facts(), targets, concurrency)
 
 
+def probe_for_anonymous_suites(targets: list, look: Look, concurrency: int = 32) -> list:
+    """{verdict, reason} of each: whether it agrees on a suite without a certificate with who prefers these. One connection each."""
+    shared = contexts(look.ca_file, look.ca_content)
+    return side_by_side(lambda target: _Probe(target, look, shared).anonymous_suite(), targets, concurrency)
+
+
 class _Probe:
     """One target."""
 
@@ -86,6 +92,16 @@ class _Probe:
             "certificates": self.chains.first(),
             "chains": self.chains.facts(),
         }
+
+    def anonymous_suite(self) -> dict:
+        """Accepted only where the server then answers within TLS."""
+        try:
+            outcome = self._handshake(self.contexts.anonymous)
+        except PostfixTlsError as error:
+            return {"verdict": "unknown", "reason": error.reason}
+        if outcome is None or outcome.verdict != "done":
+            return {"verdict": outcome.verdict if outcome else "refused", "reason": outcome.reason if outcome else "STARTTLS is not offered"}
+        return {"verdict": "refused" if outcome.certificates else "accepted", "reason": outcome.cipher}
 
     def _look(self) -> None:
         verified = self._handshake(self.contexts.verifying)

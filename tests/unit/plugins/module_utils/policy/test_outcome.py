@@ -11,9 +11,9 @@ from ansible_collections.mailsec.postfix_tls.plugins.module_utils._error import 
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._policy.outcome import (
     ANONYMOUS, Demand, Outcome, asks_for_mail, attempt, bare, delivery, matched, outcome, over_hosts,
 )
-from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.probe import probe_all
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._policy.sender import Sender
+from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.probe import probe_all, probe_for_anonymous_suites
 from ansible_collections.mailsec.postfix_tls.plugins.module_utils._starttls.target import Look, Target
-from ansible_collections.mailsec.postfix_tls.plugins.module_utils._tls.suites import SETS
 from issuing import issue
 from servers import Behaviour, MailServer
 
@@ -34,6 +34,7 @@ KINDS = {
     "454": Behaviour(chain=GOOD, starttls=b"454 4.7.0 TLS not available due to local problem\r\n"),
     "closes": Behaviour(chain=GOOD, at_tls=lambda connection: connection.close()),
     "no_certificate": Behaviour(chain=GOOD, versions=(ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_2), suites="aNULL:@SECLEVEL=0"),
+    "prefers_none": Behaviour(chain=GOOD, versions=(ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_2), suites="aNULL:ALL:@SECLEVEL=0"),
     "enforces": Behaviour(mail=b"530 5.7.0 Must issue a STARTTLS command first\r\n"),
     "wrapper": Behaviour(chain=GOOD, implicit=True),
 }
@@ -53,7 +54,8 @@ EXPECTED = """
     tls_1.0         clear  clear      -           -             -            -            -
     454             clear  clear      -           -             -            -            -
     closes          clear  clear      -           -             -            -            -
-    no_certificate  clear  Anonymous  Anonymous   -Anonymous    -Anonymous   -Anonymous   -
+    no_certificate  clear  Anonymous  Anonymous   -             -            -            -
+    prefers_none    clear  Anonymous  Anonymous   Verified      Verified     Verified     -
     enforces        -      -          -           -             -            -            -
     wrapper         -      -          -           -             -            -            Trusted
     unreachable     -      -          -           -             -            -            -
@@ -65,7 +67,6 @@ DEMANDS = {
 }
 ROWS = [line.split() for line in EXPECTED.strip().splitlines()]
 CELLS = [(kind, demand, expected) for kind, *words in ROWS[1:] for demand, expected in zip(ROWS[0][1:], words)]
-ASKED = {ANONYMOUS: SETS[ANONYMOUS]}
 
 
 @pytest.fixture(scope="module", name="facts")
@@ -81,7 +82,11 @@ def facts_of_each_kind(tmp_path_factory) -> dict:
         targets.append(Target(HOST, nobody.getsockname()[1], address="127.0.0.1"))
     for server in servers.values():
         server.__enter__()
-    seen = probe_all(targets, Look(ca_file=str(root), depth="standard", timeout=20, sets=ASKED), 8)
+    look = Look(ca_file=str(root), depth="versions", timeout=20)
+    seen = probe_all(targets, look, 8)
+    for facts, answer in zip(seen, probe_for_anonymous_suites(targets, look, 8)):
+        if facts["tls"]:
+            facts["tls"]["suites"] = {ANONYMOUS: answer}
     for server in servers.values():
         server.__exit__()
     for facts in seen:  # which such a look asks of none
@@ -97,6 +102,16 @@ def test_what_postfix_does(facts: dict, kind: str, demand: str, expected: str) -
     found = outcome(DEMANDS[demand], facts)
     assert ("" if found.delivered else "-") + found.word == expected, found
     assert bool(found.reason) == (not found.delivered or (demand == "may" and expected == "clear")), found
+
+
+@pytest.mark.parametrize(("level", "excluded", "mandatory", "entry", "word"), [
+    ("may", "", "aNULL", "", "Anonymous"), ("encrypt", "", "", "", "Anonymous"), ("encrypt", "", "MD5, aNULL", "", ""), ("encrypt", "", "", "RC4:aNULL", ""),
+    ("may", "ADH AECDH", "", "", "clear"), ("may", "ADH", "", "", "Anonymous"),
+])
+def test_suites_without_a_certificate_are_excluded_by_any_list(facts: dict, level: str, excluded: str, mandatory: str, entry: str, word: str) -> None:
+    sender = Sender(excluded=excluded, mandatory_excluded=mandatory)
+    found = outcome(DEMANDS[level]._replace(anonymous=sender.anonymous(level, entry)), facts["no_certificate"])
+    assert (found.word, found.delivered) == (word, bool(word)), found
 
 
 #: (names of the certificate, its common names, match, whether it is made out to one of these). The host is mx.example.org, the next hop example.org.
@@ -260,8 +275,8 @@ def test_wrapper_mode_wants_a_level_that_encrypts(facts: dict, level: str) -> No
 def test_the_floor_is_told(facts: dict) -> None:
     old = facts["tls_1.0"]
     assert outcome(DEMANDS["encrypt"], old).reason == "it speaks TLSv1 and this host only TLSv1.2, TLSv1.3"
-    # A server of that age still has suites without a certificate, which Postfix offers first where it asks for none.
-    assert outcome(Demand("encrypt", protocols="!SSLv3"), old) == Outcome(True, "Anonymous")
+    # A server of that age still has suites without a certificate, which Postfix offers first where it asks for none; but here the server's order counts.
+    assert outcome(Demand("encrypt", protocols="!SSLv3"), old) == Outcome(True, "Trusted")
     # At verify Postfix is at security level 1, where OpenSSL 3 has nothing older than TLS 1.2.
     at_level_1 = ssl.OPENSSL_VERSION_INFO < (3, 0)
     assert outcome(Demand("verify", nexthop=DOMAIN), old).delivered is at_level_1 and old["tls"]["trust_at_may"]["verdict"] == "pass"
