@@ -74,7 +74,7 @@ def _exim(wanted: Wanted, folder: str, port: int) -> dict:
         "primary_hostname = %s" % NAME, "local_interfaces = 0.0.0.0", "daemon_smtp_ports = %d" % port, "tls_advertise_hosts = *", "acl_smtp_rcpt = taken",
         "tls_certificate = %s" % certificates, "tls_privatekey = %s" % certificates.replace(".pem", ".key"), "host_lookup =", "rfc1413_hosts =",
         "log_selector = +smtp_connection",
-        "log_file_path = %s/%%slog" % folder, "spool_directory = %s/spool" % folder, "pid_file_path = %s/pid" % folder, "smtp_accept_max = 100",
+        "log_file_path = %s/%%slog" % folder, "spool_directory = %s/spool" % folder, "pid_file_path = %s/pid" % folder, "smtp_accept_max = 0",
         "acl_smtp_connect = greeted",
     ]
     if wanted.oldest:
