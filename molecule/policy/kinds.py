@@ -3,7 +3,8 @@
 is wrong}], and listens on them all. Every message is taken and forgotten.
 
 chain: a file of key and chain. named: another one, for who asks for a name (SNI). demands: a file of CAs, of which a client needs a certificate.
-newest: of TLS. suites: a cipher list of OpenSSL's. banner, starttls, within, clear: what is said instead of 220, of 220 to STARTTLS, of 250 to EHLO within TLS, of 250 to MAIL in the clear.
+newest: of TLS. suites: a cipher list of OpenSSL's.
+banner, starttls, within, clear: what is said instead of 220, of 220 to STARTTLS, of 250 to EHLO within TLS, of 250 to MAIL in the clear.
 closes: at the ClientHello.
 """
 from __future__ import annotations

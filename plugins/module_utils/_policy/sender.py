@@ -17,7 +17,8 @@ _PARAMETERS = (
     "disable_dns_lookups", "inet_interfaces", "inet_protocols", "mail_version", "smtp_address_preference", "smtp_balance_inet_protocols", "smtp_bind_address",
     "smtp_bind_address6", "smtp_bind_address_enforce", "smtp_dns_support_level", "smtp_host_lookup", "smtp_mx_address_limit",
     "smtp_mx_session_limit", "smtp_randomize_addresses", "smtp_tcp_port", "smtp_tls_CAfile", "smtp_tls_CApath", "smtp_tls_exclude_ciphers",
-    "smtp_tls_mandatory_exclude_ciphers", "smtp_tls_mandatory_protocols", "smtp_tls_protocols", "smtp_tls_servername", "smtp_tls_wrappermode", "tls_append_default_CA",
+    "smtp_tls_mandatory_exclude_ciphers", "smtp_tls_mandatory_protocols",
+    "smtp_tls_protocols", "smtp_tls_servername", "smtp_tls_wrappermode", "tls_append_default_CA",
 )
 #: With any of these the client has a certificate to show.
 _CERTIFICATES = ("smtp_tls_chain_files", "smtp_tls_cert_file", "smtp_tls_dcert_file", "smtp_tls_eccert_file")

@@ -55,7 +55,7 @@ _BY_WORDS = {
         ("what follows it is not|could not be seen", "smtpd_tls_chain_files = a file with the intermediates that were deployed, then: postfix reload"),
     ),
     "suites": (
-        ("accepted in TLSv1.3", "tls_config_file = a file whose section (tls_config_name) lists Ciphersuites, for no other parameter decides on those of TLSv1.3"),
+        ("accepted in TLSv1.3", "tls_config_file = a file whose section (tls_config_name) lists Ciphersuites: no other parameter decides on those of TLSv1.3"),
     ),
     "signatures": (
         (r"^(SSLv3|TLSv1|TLSv1\.1) signs", "smtpd_tls_protocols = >=TLSv1.2: what is older signs with nothing better"),

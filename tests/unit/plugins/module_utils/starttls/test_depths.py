@@ -244,7 +244,9 @@ def test_a_look_that_cannot_be_is_refused(options: dict, told: str) -> None:
         Look(**options)
 
 
-@pytest.mark.parametrize("depth, verdict, told", [("standard", "pass", "are listed and judged at depth full"), ("full", "fail", "TLS_CHACHA20_POLY1305_SHA256")])
+@pytest.mark.parametrize("depth, verdict, told", [
+    ("standard", "pass", "are listed and judged at depth full"), ("full", "fail", "TLS_CHACHA20_POLY1305_SHA256"),
+])
 def test_suites_of_tls_1_3_are_judged_where_they_are_listed(depth: str, verdict: str, told: str) -> None:
     """BSI TR-02102-2 has no ChaCha20, and OpenSSL offers it by default."""
     expected = Expectation(profile="bsi_tr02102", depth=depth)
